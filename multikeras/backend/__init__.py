@@ -1,0 +1,72 @@
+"""Loads one backend by name: `backend()` is the name, `current` the instance."""
+
+import importlib
+import os
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+
+from multikeras import config
+from multikeras.backend.interface import Backend
+from multikeras.backend.spec_backend import SpecBackend
+
+_BUILT_IN = {  # name: module that must be installed, module here, pip extra
+    "jax": ("jax", "jax_backend", "jax"),
+    "torch": ("torch", "torch_backend", "torch"),
+    "tensorflow": ("tensorflow", "tf_backend", "tensorflow"),
+    "numpy": ("numpy", "numpy_backend", None),
+}
+
+
+def registered() -> dict[str, str]:
+    """Return the backends that other packages offer: name and "module:Class"."""
+    return {e.name: e.value for e in entry_points(group="multikeras.backends")}
+
+
+def installed() -> list[str]:
+    """Return the names of the backends whose framework is here, best first."""
+    built_in = [name for name, (module, _, _) in _BUILT_IN.items() if find_spec(module)]
+    return built_in + [name for name in registered() if name not in _BUILT_IN]
+
+
+def choose() -> tuple[str, str]:
+    """Return the name of the backend to use and why: environment, settings file, or the first installed."""
+    if name := os.environ.get("MULTIKERAS_BACKEND"):
+        return name, "MULTIKERAS_BACKEND"
+    if name := config.file_settings.get("backend"):
+        return name, str(config.home() / "multikeras.json")
+    return installed()[0], "first installed of jax, torch, tensorflow, numpy"
+
+
+def load(name: str, reason: str = "asked for") -> Backend:
+    """Import the backend `name` and return an instance, without its overrides if MULTIKERAS_PLAIN=1."""
+    valid = [*_BUILT_IN, *(n for n in registered() if n not in _BUILT_IN)]
+    if name not in valid:
+        raise ValueError(
+            f"backend={name!r} ({reason}) is unknown. Valid: {', '.join(valid)}. "
+            f"Installed here: {', '.join(installed())}."
+        )
+    if name not in _BUILT_IN:
+        return entry_points(group="multikeras.backends")[name].load()()
+    framework, module, extra = _BUILT_IN[name]
+    if not find_spec(framework):
+        raise ImportError(
+            f"backend={name!r} ({reason}) needs {framework}, which is not installed. "
+            f'Install it with: pip install "multikeras[{extra}]". Installed here: {", ".join(installed())}.'
+        )
+    primitives = importlib.import_module(f"multikeras.backend.{module}")
+    fused = f"multikeras.backend._{module.removesuffix('_backend')}_fused"
+    if os.environ.get("MULTIKERAS_PLAIN") == "1" or not find_spec(fused):
+        return primitives.BACKEND()
+    return importlib.import_module(fused).BACKEND()
+
+
+chosen, reason = choose()
+current = load(chosen, reason)
+SPEC = SpecBackend()
+"""Computes shapes and dtypes only: `current` for symbolic tensors."""
+config.loaded_backend = current.name
+
+
+def backend() -> str:
+    """Return the name of the backend in use: "jax", "torch", "tensorflow" or "numpy"."""
+    return current.name

@@ -1,0 +1,500 @@
+"""The primitive operations that a framework supplies: all that multikeras knows of it.
+
+A primitive is strict. It receives native tensors of one already promoted dtype, complete
+arguments and axes in range (negative ones too), and validates nothing: `multikeras.ops` has done
+so. It neither promotes nor casts unless its contract says so. Dtypes are names ("float32").
+Shapes are tuples whose entries may be ints, -1 where said, or what `shape` returned for a size
+known only when a TensorFlow graph runs.
+
+`Backend` also carries every composite of `multikeras.ops` as a method: `B.softmax(x, axis)` is the
+definition in `ops/`, or a backend's faster override of it. See docs/adding_a_backend.md.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+Tensor = Any
+Unary = Callable[[Any], Any]
+Binary = Callable[[Any, Any], Any]
+Tree = Any  # nested dicts, lists and tuples of tensors
+Axes = int | tuple[int, ...] | None
+
+
+class Backend:
+    """Every primitive with its contract."""
+
+    name: ClassVar[str]
+    Tensor: ClassVar[type]
+    """The native class of a concrete tensor: `type(x) is B.Tensor` is the test of the fast path."""
+    tensor_types: ClassVar[tuple[type, ...]]
+    """Every class that counts as a native tensor (tracers, subclasses, native variables)."""
+    native_inexact: ClassVar[frozenset] = frozenset()
+    """The native dtypes, as `x.dtype` gives them, that are floating or complex."""
+    Module: ClassVar[type] = object
+    """The base class of `Layer`: what the framework's own tools (optimizers, savers) expect."""
+    VariableBase: ClassVar[type] = object
+    """The base class of `Variable`: the protocol by which native functions accept one."""
+
+    supports_gradients: ClassVar[bool] = True
+    supports_jit: ClassVar[bool] = True
+    """Whether `jit` compiles (False: it returns the function unchanged)."""
+    variables_in_place: ClassVar[bool] = False
+    """Whether `assign` changes the native store (else it returns a new one, and `jit` lifts variables)."""
+    traces: ClassVar[bool] = True
+    """Whether `jit` runs Python once for many calls, so that Python values are frozen into it."""
+
+    # Elementwise, one argument: any shape; dtype kept. Floating functions receive floating or complex dtypes.
+    # isfinite and isnan return bool; real and imag of a complex tensor return its float dtype; `round` goes to even.
+    abs: Unary
+    negative: Unary
+    sign: Unary
+    floor: Unary
+    ceil: Unary
+    round: Unary
+    exp: Unary
+    expm1: Unary
+    log: Unary
+    log1p: Unary
+    sqrt: Unary
+    sin: Unary
+    cos: Unary
+    tan: Unary
+    sinh: Unary
+    cosh: Unary
+    tanh: Unary
+    arcsin: Unary
+    arccos: Unary
+    arctan: Unary
+    arcsinh: Unary
+    arccosh: Unary
+    arctanh: Unary
+    erf: Unary
+    erfc: Unary
+    erfinv: Unary
+    isfinite: Unary
+    isnan: Unary
+    bitwise_not: Unary
+    real: Unary
+    imag: Unary
+    conj: Unary
+
+    # Elementwise, two arguments of one dtype, shapes that broadcast; dtype kept, bool for equal and less.
+    # `add` of bools is or, `multiply` of bools is and. `divide` receives inexact dtypes. `floor_divide` and `mod` round
+    # towards minus infinity (sign of the divisor). `maximum` and `minimum` hand NaN on. `right_shift` is arithmetic.
+    # `complex(re, im)` returns the complex dtype of two floats. Bitwise functions receive bools and integers.
+    add: Binary
+    subtract: Binary
+    multiply: Binary
+    divide: Binary
+    floor_divide: Binary
+    mod: Binary
+    power: Binary
+    maximum: Binary
+    minimum: Binary
+    arctan2: Binary
+    equal: Binary
+    less: Binary
+    bitwise_and: Binary
+    bitwise_or: Binary
+    bitwise_xor: Binary
+    left_shift: Binary
+    right_shift: Binary
+    nextafter: Binary
+    gammainc: Binary
+    complex: Binary
+
+    # -- tensors ---------------------------------------------------------------------------------------------------
+
+    def asarray(self, x: Any, dtype: str | None = None) -> Tensor:
+        """Return `x` as a native tensor on the current device.
+
+        `x` may be a native tensor, numpy array, Python scalar, (nested) sequence of these, a `Variable`
+        (its value) or a tensor of another framework (by DLPack or numpy). Without `dtype` an array keeps its dtype (also
+        float64 and int64); Python floats become `floatx`, ints int32, bools bool.
+        """
+        raise NotImplementedError
+
+    def to_numpy(self, x: Tensor) -> Any:
+        """Return a numpy array (ml_dtypes for bfloat16 and float8), detached from gradients, on the host."""
+        raise NotImplementedError
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        """Convert to `dtype`: floats truncate to integers, complex drops its imaginary part, non-zero is True."""
+        raise NotImplementedError
+
+    def bitcast(self, x: Tensor, dtype: str) -> Tensor:
+        """Reinterpret the bytes as `dtype`; the last dimension grows or shrinks by the ratio of sizes, as in numpy."""
+        raise NotImplementedError
+
+    def shape(self, x: Tensor) -> tuple:
+        """Return the shape: ints, and scalar int32 tensors for sizes that only the running graph knows."""
+        raise NotImplementedError
+
+    def dtype(self, x: Tensor) -> str:
+        """Return the name of the dtype."""
+        raise NotImplementedError
+
+    def is_tensor(self, x: Any) -> bool:
+        """Tell whether `x` is a native tensor (or tracer) of this backend."""
+        return isinstance(x, self.tensor_types)
+
+    def full(self, shape: tuple, value: Any, dtype: str) -> Tensor:
+        """Return a tensor filled with `value`, a Python scalar or scalar tensor."""
+        raise NotImplementedError
+
+    def arange(self, start: Any, stop: Any, step: Any, dtype: str) -> Tensor:
+        """Return start, start + step, ... below stop."""
+        raise NotImplementedError
+
+    def where(self, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """Choose from `x` where the bool `condition` holds, else from `y`; the three broadcast."""
+        raise NotImplementedError
+
+    def unstacked(self, x: Tensor) -> list[Tensor]:
+        """Return the slices of `x` along its first axis."""
+        return [self.getitem(x, i) for i in range(x.shape[0])]
+
+    # -- reduce, order ---------------------------------------------------------------------------------------------
+
+    def sum(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Sum over one axis, several, or all (None); dtype kept."""
+        raise NotImplementedError
+
+    def prod(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Multiply over axes; dtype kept."""
+        raise NotImplementedError
+
+    def max(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Return the largest entries; NaN wins. Gradients are shared evenly by ties. Bools are allowed."""
+        raise NotImplementedError
+
+    def min(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+        """Return the smallest entries; NaN wins. Bools are allowed."""
+        raise NotImplementedError
+
+    def argmax(self, x: Tensor, axis: int) -> Tensor:
+        """Return the int32 index of the first largest entry, of the first NaN if there is one."""
+        raise NotImplementedError
+
+    def argmin(self, x: Tensor, axis: int) -> Tensor:
+        """Return the int32 index of the first smallest entry, of the first NaN if there is one."""
+        raise NotImplementedError
+
+    def cumsum(self, x: Tensor, axis: int) -> Tensor:
+        """Sum along `axis` up to each entry; dtype kept."""
+        raise NotImplementedError
+
+    def cumprod(self, x: Tensor, axis: int) -> Tensor:
+        """Multiply along `axis` up to each entry; dtype kept."""
+        raise NotImplementedError
+
+    def sort(self, x: Tensor, axis: int) -> Tensor:
+        """Sort upwards, NaN last."""
+        raise NotImplementedError
+
+    def argsort(self, x: Tensor, axis: int) -> Tensor:
+        """Return int32 indices that sort upwards, stably, NaN last."""
+        raise NotImplementedError
+
+    def top_k(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Return the `k` largest along the last axis, downwards, and their int32 indices (first of ties first)."""
+        raise NotImplementedError
+
+    # -- move ------------------------------------------------------------------------------------------------------
+
+    def reshape(self, x: Tensor, shape: tuple) -> Tensor:
+        """Give the entries another shape; one size may be -1."""
+        raise NotImplementedError
+
+    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+        """Permute the dimensions."""
+        raise NotImplementedError
+
+    def broadcast_to(self, x: Tensor, shape: tuple) -> Tensor:
+        """Repeat along size-1 and missing leading dimensions."""
+        raise NotImplementedError
+
+    def concatenate(self, xs: Sequence[Tensor], axis: int) -> Tensor:
+        """Join along an existing axis."""
+        raise NotImplementedError
+
+    def pad(self, x: Tensor, widths: Sequence[tuple[int, int]], mode: str = "constant", value: Any = 0) -> Tensor:
+        """Pad each dimension by (low, high), neither negative; mode "constant", "reflect" or "symmetric" of any width."""
+        raise NotImplementedError
+
+    def flip(self, x: Tensor, axis: Sequence[int]) -> Tensor:
+        """Reverse the order along the axes."""
+        raise NotImplementedError
+
+    def expand_dims(self, x: Tensor, axis: int) -> Tensor:
+        """Insert a dimension of size 1 before `axis`."""
+        raise NotImplementedError
+
+    def squeeze(self, x: Tensor, axis: Sequence[int]) -> Tensor:
+        """Drop the named dimensions of size 1."""
+        raise NotImplementedError
+
+    # -- index -----------------------------------------------------------------------------------------------------
+
+    def getitem(self, x: Tensor, key: Any) -> Tensor:
+        """Index as numpy does: ints, slices (negative steps too), None, Ellipsis, integer and bool tensors."""
+        raise NotImplementedError
+
+    def take(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
+        """Gather along `axis` by integer indices in range and not negative; their shape replaces the dimension."""
+        raise NotImplementedError
+
+    def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
+        """Gather entry by entry; `indices` has the rank of `x`, in range and not negative; other dimensions broadcast."""
+        raise NotImplementedError
+
+    def scatter(self, x: Tensor, indices: Tensor, updates: Tensor, how: str = "set") -> Tensor:
+        """Return `x` with `updates` written at `indices`.
+
+        `indices` is (..., k), an index into the first k dimensions; `updates` is (..., rest of x.shape).
+        `how` is "set" (the last of duplicates wins where the framework orders them), "add", "multiply", "max" or "min".
+        Indices outside are dropped.
+        """
+        raise NotImplementedError
+
+    def slice(self, x: Tensor, start: Sequence[Any], sizes: Sequence[int]) -> Tensor:
+        """Cut out a block; `start` may hold scalar tensors. A start too large is moved back so that the block fits."""
+        raise NotImplementedError
+
+    def slice_update(self, x: Tensor, start: Sequence[Any], updates: Tensor) -> Tensor:
+        """Return `x` with the block at `start` replaced; `start` is moved back as in `slice`."""
+        raise NotImplementedError
+
+    def searchsorted(self, sorted_sequence: Tensor, values: Tensor, side: str) -> Tensor:
+        """Return int32 insertion points into a 1-D sorted tensor, before ("left") or after ("right") equals."""
+        raise NotImplementedError
+
+    def nonzero(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return one int32 index tensor a dimension. Not in a JAX trace: the size depends on values."""
+        raise NotImplementedError
+
+    def unique(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return sorted values, first indices, inverse and counts (int32) of a 1-D tensor. Not in a JAX trace."""
+        raise NotImplementedError
+
+    # -- contract --------------------------------------------------------------------------------------------------
+
+    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+        """Multiply matrices as numpy's `matmul`: vectors and broadcast leading dimensions; any dtype, dtype kept."""
+        raise NotImplementedError
+
+    def einsum(self, subscripts: str, *xs: Tensor) -> Tensor:
+        """Sum products as numpy's `einsum` with an explicit output; any dtype, dtype kept."""
+        raise NotImplementedError
+
+    def conv(self, x: Tensor, kernel: Tensor, strides: tuple[int, ...], padding: Any, dilation: tuple[int, ...],
+             groups: int, data_format: str) -> Tensor:  # fmt: skip
+        """Correlate `x` with `kernel` over 1, 2 or 3 spatial dimensions.
+
+        `x`: (batch, *spatial, channels) or, channels first, (batch, channels, *spatial). `kernel`:
+        (*window, channels // groups, filters). `padding`: "valid", "same" (the odd one goes to the end) or a pair of
+        ints for each spatial dimension. Strides and dilation may both differ from 1.
+        """
+        raise NotImplementedError
+
+    def conv_transpose(self, x: Tensor, kernel: Tensor, strides: tuple[int, ...], padding: str,
+                       output_padding: tuple[int | None, ...], dilation: tuple[int, ...], data_format: str) -> Tensor:  # fmt: skip
+        """Correlate with `x` spread out by strides: the transpose of `conv`.
+
+        `kernel`: (*window, filters, channels of x). `padding`: "valid" or "same". Sizes are those of
+        `shapes.transposed_size`.
+        """
+        raise NotImplementedError
+
+    def max_pool(self, x: Tensor, window: tuple[int, ...], strides: tuple[int, ...], padding: Any, data_format: str) -> Tensor:
+        """Take the maximum of each window; padding ("valid", "same" or pairs) never wins."""
+        raise NotImplementedError
+
+    def average_pool(self, x: Tensor, window: tuple[int, ...], strides: tuple[int, ...], padding: Any,
+                     data_format: str) -> Tensor:  # fmt: skip
+        """Take the mean of each window over its entries that are not padding."""
+        raise NotImplementedError
+
+    # -- linear algebra, Fourier -----------------------------------------------------------------------------------
+
+    def cholesky(self, x: Tensor) -> Tensor:
+        """Return lower L with L L^H = x, over leading dimensions; ValueError or NaN if x is not positive definite."""
+        raise NotImplementedError
+
+    def qr(self, x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+        """Return Q and R; mode "reduced" or "complete"."""
+        raise NotImplementedError
+
+    def svd(self, x: Tensor, full_matrices: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return U, the singular values downwards, V^H."""
+        raise NotImplementedError
+
+    def eigh(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return eigenvalues upwards and eigenvectors (columns) of a Hermitian matrix."""
+        raise NotImplementedError
+
+    def eig(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return complex eigenvalues and eigenvectors (columns) of a square matrix."""
+        raise NotImplementedError
+
+    def solve(self, a: Tensor, b: Tensor) -> Tensor:
+        """Return x with a x = b; `b` is a matrix with the leading dimensions of `a`."""
+        raise NotImplementedError
+
+    def solve_triangular(self, a: Tensor, b: Tensor, lower: bool) -> Tensor:
+        """Return x with a x = b for a triangular `a`; `b` is a matrix with the leading dimensions of `a`."""
+        raise NotImplementedError
+
+    def lu_factor(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return L and U in one matrix and the int32 pivots (row exchanged with each row, from 0)."""
+        raise NotImplementedError
+
+    def slogdet(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return sign and logarithm of the absolute value of the determinant."""
+        raise NotImplementedError
+
+    def fft(self, x: Tensor) -> Tensor:
+        """Return the discrete Fourier transform of a complex tensor along the last axis."""
+        raise NotImplementedError
+
+    def rfft(self, x: Tensor, n: int) -> Tensor:
+        """Return the n // 2 + 1 complex terms of a real tensor's transform; cuts or zero-pads the last axis to n."""
+        raise NotImplementedError
+
+    def irfft(self, x: Tensor, n: int) -> Tensor:
+        """Return the n real values whose `rfft` is `x`, scaled by 1 / n; cuts or zero-pads the last axis to n // 2 + 1."""
+        raise NotImplementedError
+
+    # -- random: a key is a uint32 tensor of shape (2,) (seed, counter), int64 on torch; the same key, the same draw ---
+
+    def random_uniform(self, key: Tensor, shape: tuple, dtype: str) -> Tensor:
+        """Draw from [0, 1)."""
+        raise NotImplementedError
+
+    def random_normal(self, key: Tensor, shape: tuple, dtype: str) -> Tensor:
+        """Draw from the normal distribution of mean 0 and deviation 1."""
+        raise NotImplementedError
+
+    def random_randint(self, key: Tensor, shape: tuple, low: Any, high: Any, dtype: str) -> Tensor:
+        """Draw integers from [low, high), scalars or tensors that broadcast to `shape`."""
+        raise NotImplementedError
+
+    def random_gamma(self, key: Tensor, shape: tuple, alpha: Tensor, dtype: str) -> Tensor:
+        """Draw from the gamma distribution of shape parameter `alpha` (broadcasts) and scale 1."""
+        raise NotImplementedError
+
+    def random_binomial(self, key: Tensor, shape: tuple, counts: Tensor, probabilities: Tensor, dtype: str) -> Tensor:
+        """Draw the number of successes; arguments broadcast to `shape`."""
+        raise NotImplementedError
+
+    # -- control: trees in, trees out ------------------------------------------------------------------------------
+
+    def cond(self, predicate: Tensor, true_fn: Callable[[], Tree], false_fn: Callable[[], Tree]) -> Tree:
+        """Run one of two functions; both give trees of the same structure, shapes and dtypes. They may write Variables."""
+        raise NotImplementedError
+
+    def while_loop(self, condition: Callable, body: Callable, state: tuple, maximum_iterations: int | None) -> tuple:
+        """Run `state = body(*state)` (a tuple) while `condition(*state)`. Body may write Variables."""
+        raise NotImplementedError
+
+    def scan(self, f: Callable, init: Tree, xs: Tree, length: int | None, reverse: bool = False, unroll: int = 1) -> tuple[Tree, Tree]:
+        """Run `carry, y = f(carry, x)` over the leading axis of `xs` (None: `length` times); return carry and stacked ys."""
+        raise NotImplementedError
+
+    def vectorized_map(self, f: Callable[[Tree], Tree], xs: Tree) -> Tree:
+        """Map `f` over the leading axis of all leaves of `xs` at once."""
+        raise NotImplementedError
+
+    def stop_gradient(self, x: Tensor) -> Tensor:
+        """Return `x` as a constant to differentiation."""
+        raise NotImplementedError
+
+    def custom_gradient(self, f: Callable) -> Callable:
+        """Give `f` its own derivative: `f(*args)` returns `(output, grad)`, `grad(*args, upstream=None)` the gradients."""
+        raise NotImplementedError
+
+    def remat(self, f: Callable) -> Callable:
+        """Compute `f` again in the backward pass instead of keeping what it computed."""
+        raise NotImplementedError
+
+    # -- programs: functions that may read and write Variables as ordinary Python ----------------------------------
+
+    def value_and_grad(self, f: Callable, variables: Sequence[Any], has_aux: bool = False) -> Callable:
+        """Return a function that computes `f` and its gradients with respect to `variables`.
+
+        `f(*args)` returns a scalar, with `has_aux` a pair (scalar, tree). The result returns (what f returned,
+        list of gradients as native tensors, None where the scalar does not depend on the variable).
+        Other Variables that `f` writes are written when it returns. Usable inside itself (second order) and `jit`.
+        """
+        raise NotImplementedError
+
+    def vjp(self, f: Callable, xs: Sequence[Tensor]) -> tuple[Tree, Callable[[Tree], list[Tensor]]]:
+        """Return `f(*xs)`, a tree, and the function from its cotangents to those of each of `xs` (zeros if none)."""
+        raise NotImplementedError
+
+    def jvp(self, f: Callable, xs: Sequence[Tensor], tangents: Sequence[Tensor]) -> tuple[Tree, Tree]:
+        """Return `f(*xs)` and its derivative in the direction of `tangents`."""
+        raise NotImplementedError
+
+    def jit(self, f: Callable, variables: Sequence[Any] | None = None, compile: bool | str = "auto") -> Callable:
+        """Return `f` compiled, traced again for other shapes.
+
+        Arguments and results are trees of tensors and other hashable leaves (which are static). `variables` are those
+        `f` may read and write; None: found out by tracing. `compile`: True for the framework's strongest compiler (XLA,
+        inductor), False for none beyond tracing, "auto" for what usually pays.
+        """
+        raise NotImplementedError
+
+    def repeat(self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto") -> Callable:
+        """Return a function that runs `step(x)` for each slice `x` along the leading axis of the tree `xs`, in one dispatch.
+
+        `step` writes `variables`, its result is dropped. Backends that gain nothing loop in Python.
+        """
+        raise NotImplementedError
+
+    def eval_shape(self, f: Callable, *specs: Tree) -> Tree:
+        """Return the Specs of `f(*specs)` by the framework's own abstract evaluation; unknown sizes stay None.
+
+        Every leaf of `specs` that is a `Spec` is a tensor, others are passed as they are. Writes to Variables are dropped.
+        """
+        raise NotImplementedError
+
+    # -- devices, variables ----------------------------------------------------------------------------------------
+
+    def device_scope(self, device: str) -> AbstractContextManager:
+        """Place new tensors on "cpu:0", "gpu:1" ... inside a `with` block; ValueError listing devices if it is not there."""
+        raise NotImplementedError
+
+    def devices(self, kind: str | None = None) -> list[str]:
+        """Return the names of the devices, of one kind if told: "cpu:0", "gpu:0", ..."""
+        raise NotImplementedError
+
+    def synchronize(self, tree: Tree) -> None:
+        """Wait until the tensors of `tree` are computed."""
+
+    def make_variable(self, value: Tensor, trainable: bool, name: str) -> Any:
+        """Return the native store of a new variable holding `value`."""
+        raise NotImplementedError
+
+    def set_trainable(self, store: Any, trainable: bool) -> None:
+        """Tell a native store whether gradients are taken with respect to it."""
+
+    def copy_tensor(self, x: Tensor) -> Tensor:
+        """Return a tensor of its own memory, detached from any gradient."""
+        return x
+
+    def outside_trace(self, f: Callable[[], Tensor]) -> Tensor:
+        """Run `f` eagerly even where a compiled function is being traced: initial values of variables."""
+        return f()
+
+    def read(self, store: Any) -> Tensor:
+        """Return the tensor in a native store."""
+        return store
+
+    def assign(self, store: Any, value: Tensor) -> Any:
+        """Write `value` (same shape and dtype) into a native store without a gradient; return the store to keep."""
+        raise NotImplementedError
+
+    def seed(self, seed: int) -> None:
+        """Seed the framework's own global generator, where it has one."""

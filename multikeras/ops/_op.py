@@ -1,0 +1,238 @@
+"""The decorator behind every public op: conversion, promotion and symbolic calls, done once.
+
+`@op` takes a composite whose first argument is the backend,
+
+    @op(tensors=2, promote=True)
+    def hypot(B, x1, x2): ...
+
+makes it the default method `Backend.hypot`, which a backend may override, and returns the public
+function `hypot(x1, x2)`. `@face` does the same for the public spelling of a primitive: nothing is
+put on `Backend`, because the primitive of that name is there already.
+
+Inside composites `B.name(...)` skips all of this file: arguments are tensors, dtypes agree.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from multikeras.backend import SPEC, current, dtypes
+from multikeras.backend.interface import Backend
+from multikeras.backend.shapes import UNKNOWN, Spec
+from multikeras.core import tree
+from multikeras.core.node import KerasTensor, Operation, as_spec
+from multikeras.core.variable import Variable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_SCALARS = (bool, int, float, complex)
+
+registry: dict[str, Callable] = {}
+"""Public ops by name: `registry["softmax"]`."""
+
+
+def is_symbolic(x: Any) -> bool:
+    """Tell whether `x` is or contains a shape without data."""
+    if isinstance(x, Spec) or x is UNKNOWN:
+        return True
+    if isinstance(x, (list, tuple)):
+        return any(map(is_symbolic, x))
+    return isinstance(x, dict) and any(map(is_symbolic, x.values()))
+
+
+def convert(B: Backend, x: Any) -> Any:
+    """Return `x` as a tensor of `B`, None as it is."""
+    if x is None or type(x) is B.Tensor:
+        return x
+    return B.asarray(x.value if isinstance(x, Variable) and B is current else x)
+
+
+def convert_together(B: Backend, xs: Any, inexact: bool) -> list:
+    """Return `xs` as tensors of their common dtype; Python scalars follow the tensors, None stays None."""
+    xs = [x if x is None or type(x) in _SCALARS else convert(B, x) for x in xs]
+    dtype = dtypes.result_type(*(type(x) if type(x) in _SCALARS else B.dtype(x) for x in xs if x is not None))
+    if inexact:
+        dtype = dtypes.inexact(dtype)
+    return [
+        x if x is None
+        else B.asarray(x, dtype) if type(x) in _SCALARS
+        else x if B.dtype(x) == dtype
+        else B.cast(x, dtype)
+        for x in xs
+    ]  # fmt: skip
+
+
+class OpCall(Operation):
+    """One op with its arguments that are not tensors: a node of a Functional model.
+
+    A subclass is made for each op (`Add`, `Softmax`, ...); its config is those arguments by name.
+    """
+
+    public: Callable
+    leading: tuple[str, ...]
+
+    def __init__(self, name=None, **arguments):
+        super().__init__(name=name or None)
+        self.arguments = arguments
+
+    def call(self, *tensors, **more):
+        return type(self).public(*tensors, **{**self.arguments, **more})
+
+    def compute_output_spec(self, *tensors, **more):
+        tensors, more = tree.map_structure(as_spec, (tensors, more))
+        return self.call(*tensors, **more)
+
+    def get_config(self) -> dict:
+        """Return the op's arguments that are not tensors, and the name."""
+        return {"name": self.name, **self.arguments}
+
+    @classmethod
+    def from_config(cls, config: dict) -> "OpCall":
+        return cls(**config)
+
+
+def camel_case(name: str) -> str:
+    """Return the class name of an op: `conv_transpose` is `ConvTranspose`."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+def _symbolic_call(public: Callable, names: tuple, tensors: int, args: tuple, kwargs: dict) -> Any:
+    """Record a call of a public op on KerasTensors; arguments without tensors become the node's config."""
+    given = dict(zip(names, args))
+    if len(args) > len(names):  # a variadic op: einsum(subscripts, *operands)
+        tensor_args, arguments = args[len(names):], {names[0]: args[0]} if names else {}
+        return public.node_class(**arguments, **kwargs)(*tensor_args)
+    given.update(kwargs)
+    positional = []
+    for name in names[:tensors]:
+        if name not in given:
+            break
+        positional.append(given.pop(name))
+    calls = {k: v for k, v in given.items() if is_symbolic(v)}
+    name = given.pop("name", None)
+    arguments = {k: v for k, v in given.items() if k not in calls}
+    return public.node_class(name=name, **arguments).symbolic_call(*positional, **calls)
+
+
+def _contains_keras_tensor(x: Any) -> bool:
+    if isinstance(x, KerasTensor):
+        return True
+    if isinstance(x, (list, tuple)):
+        return any(map(_contains_keras_tensor, x))
+    return isinstance(x, dict) and any(map(_contains_keras_tensor, x.values()))
+
+
+def _build(function: Callable, install: bool, tensors: int, promote: bool, inexact: bool, sequence: bool) -> Callable:
+    name = function.__name__
+    if install:
+        setattr(Backend, name, function)
+        implementation = getattr(current, name)
+    else:
+        implementation = functools.partial(function, current)
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    names = tuple(p.name for p in parameters if p.kind is not p.VAR_POSITIONAL and p.kind is not p.VAR_KEYWORD)
+    native = current.Tensor
+    native_inexact = current.native_inexact
+
+    def prepare(B, args):
+        if sequence:
+            first = args[0]
+            first = list(first) if isinstance(first, (list, tuple)) else B.unstacked(convert(B, first))
+            first = convert_together(B, first, inexact) if promote else [convert(B, x) for x in first]
+            return (first, *args[1:])
+        if promote:
+            return (*convert_together(B, args[:tensors], inexact), *args[tensors:])
+        converted = [convert(B, x) for x in args[:tensors]]
+        if inexact:
+            converted = [
+                x if x is None or dtypes.is_inexact(B.dtype(x)) else B.cast(x, dtypes.inexact(B.dtype(x)))
+                for x in converted
+            ]
+        return (*converted, *args[tensors:])
+
+    def slow(*args, **kwargs):
+        if len(args) < tensors and kwargs:
+            given = dict(kwargs)
+            filled = list(args)
+            for parameter in names[len(args) : tensors]:
+                if parameter not in given:
+                    break
+                filled.append(given.pop(parameter))
+            args, kwargs = tuple(filled), given
+        if is_symbolic(args) or (kwargs and is_symbolic(kwargs)):
+            if _contains_keras_tensor(args) or _contains_keras_tensor(kwargs):
+                return _symbolic_call(public, names, tensors, args, kwargs)
+            # The instance looks its own override up first: SPEC has explicit rules for few composites.
+            on_specs = getattr(SPEC, name) if install else functools.partial(function, SPEC)
+            return on_specs(*prepare(SPEC, args), **kwargs)
+        return implementation(*prepare(current, args), **kwargs)
+
+    # One closure a number of tensors: what an eager call of small tensors costs is decided here.
+    if sequence or tensors == 0 or tensors > 3:
+        wrapper = slow
+    elif tensors == 1:
+
+        def wrapper(*args, **kwargs):
+            if args and type(args[0]) is native and not kwargs and (not inexact or args[0].dtype in native_inexact):
+                return implementation(*args)
+            return slow(*args, **kwargs)
+
+    elif tensors == 2:
+
+        def wrapper(*args, **kwargs):
+            if len(args) == 2 and not kwargs:
+                a, b = args
+                if type(a) is native and type(b) is native and (
+                    not promote or (a.dtype == b.dtype and (not inexact or a.dtype in native_inexact))
+                ):
+                    return implementation(a, b)
+            return slow(*args, **kwargs)
+
+    else:
+        wrapper = slow
+
+    public = functools.wraps(function)(wrapper)
+    public.__signature__ = inspect.Signature(parameters)
+    public.__module__ = "multikeras.ops"
+    public.leading = names[:tensors]
+    public.node_class = type(
+        camel_case(name), (OpCall,), {"public": staticmethod(public), "leading": names[:tensors], "__doc__": function.__doc__}
+    )
+    registry[name] = public
+    return public
+
+
+@overload
+def op(function: Callable[Concatenate[Any, P], R], /) -> Callable[P, R]: ...
+@overload
+def op(*, tensors: int = 1, promote: bool = False, inexact: bool = False, sequence: bool = False
+       ) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[P, R]]: ...  # fmt: skip
+def op(function=None, *, tensors=1, promote=False, inexact=False, sequence=False):
+    """Make a public op of a composite and put the composite on `Backend`.
+
+    Args:
+        tensors: How many leading parameters are tensors; None passed for one stays None.
+        promote: Bring these to their common dtype.
+        inexact: Cast integers and bools to the default float.
+        sequence: The first parameter is a sequence of tensors instead (or a tensor, taken apart along its first axis).
+    """
+    if function is None:
+        return functools.partial(
+            _build, install=True, tensors=tensors, promote=promote, inexact=inexact, sequence=sequence
+        )
+    return _build(function, True, tensors, promote, inexact, sequence)
+
+
+@overload
+def face(function: Callable[Concatenate[Any, P], R], /) -> Callable[P, R]: ...
+@overload
+def face(*, tensors: int = 1, promote: bool = False, inexact: bool = False, sequence: bool = False
+         ) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[P, R]]: ...  # fmt: skip
+def face(function=None, *, tensors=1, promote=False, inexact=False, sequence=False):
+    """Make a public op that calls the primitive of the same name; arguments as for `op`."""
+    if function is None:
+        return functools.partial(
+            _build, install=False, tensors=tensors, promote=promote, inexact=inexact, sequence=sequence
+        )
+    return _build(function, False, tensors, promote, inexact, sequence)
