@@ -186,6 +186,78 @@ def reshaped(shape: tuple, target: tuple) -> tuple:
     return tuple((have // fixed if fixed else 0) if t == -1 else t for t in target)
 
 
+def _sliced(size, key: slice):
+    """Return how many entries of a dimension a slice picks, None where that is not known."""
+    if key.start is None and key.stop is None and key.step in (None, 1, -1):
+        return size
+    ends = (key.start, key.stop, key.step)
+    if known(size) and all(e is None or (e is not UNKNOWN and hasattr(e, "__index__")) for e in ends):
+        try:
+            return len(range(*slice(*ends).indices(size)))
+        except TypeError:  # A size that only a value tells.
+            return None
+    return None
+
+
+def indexed(shape: tuple, key: Any) -> tuple:
+    """Return the shape of `x[key]` as numpy has it; what depends on values is None.
+
+    >>> indexed((None, 4, 5), (slice(None), None, -1, slice(1, 3)))
+    (None, 1, 2)
+    """
+    keys = list(key) if isinstance(key, tuple) else [key]
+    consumed = sum(_dimensions(k) for k in keys if k is not None and k is not Ellipsis)
+    if consumed > len(shape):
+        raise IndexError(f"getitem: {consumed} indices for a tensor of shape {shape}.")
+    gap = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
+    keys[gap : gap + 1] = [slice(None)] * (len(shape) - consumed)
+    out: list[Any] = []
+    picked: list[tuple] = []  # shapes of integer and bool tensors, which broadcast together
+    places: list[int] = []  # where in `keys` these, and ints, stand
+    first = None
+    axis = 0
+    for place, k in enumerate(keys):
+        if k is None:
+            out.append(1)
+            continue
+        size = shape[axis] if axis < len(shape) else None
+        axis += _dimensions(k)
+        if isinstance(k, slice):
+            out.append(_sliced(size, k))
+            continue
+        if isinstance(k, int) and not isinstance(k, bool) and known(k) and known(size) and not -size <= k < size:
+            raise IndexError(f"getitem: index {k} is out of range for a dimension of size {size}, shape {shape}.")
+        first = len(out) if first is None else first
+        places.append(place)
+        picked.append(_index_shape(k))
+    if not any(picked):
+        return tuple(out)
+    together = places == list(range(places[0], places[-1] + 1))
+    at = first if together else 0
+    return (*out[:at], *broadcast(*picked), *out[at:])
+
+
+def _is_mask(key: Any) -> bool:
+    if isinstance(key, list):
+        return bool(key) and _is_mask(key[0])
+    return isinstance(key, bool) or (hasattr(key, "dtype") and dtypes.standardize_dtype(key.dtype) == "bool")
+
+
+def _dimensions(key: Any) -> int:
+    """Return how many dimensions an index stands for."""
+    if isinstance(key, list):
+        return _dimensions(key[0]) + (1 if _is_mask(key) else 0) if key and _is_mask(key) else 1
+    return (len(key.shape) if hasattr(key, "shape") else 0) if _is_mask(key) else 1
+
+
+def _index_shape(key: Any) -> tuple:
+    if _is_mask(key):
+        return (None,)
+    if isinstance(key, (list, tuple)):
+        return (len(key), *(_index_shape(key[0]) if len(key) else ()))
+    return tuple(getattr(key, "shape", ()))
+
+
 def spec_of(x: Any) -> Spec:
     """Return the Spec of anything that has shape and dtype."""
     return Spec(x.shape, dtypes.standardize_dtype(x.dtype))
