@@ -1,0 +1,533 @@
+"""JAX: arrays never change, so functions that read and write Variables are lifted into pure ones.
+
+Lifting is `scope.Scope`: inside it a read of a Variable gives a tracer, a write stays in the scope, and what
+was written leaves the compiled function as one more result. Which Variables a function touches is known after
+it was traced once; if it touched some that were not handed in, it is traced again with them.
+
+float64 and int64 are honoured where a dtype asks for them, without switching the process to 64 bits.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax._src.array import ArrayImpl  # the only spelling that does not start a device at import
+
+from multikeras import config
+from multikeras.backend import dtypes
+from multikeras.backend.interface import Backend
+from multikeras.backend.scope import Scope, SymbolicScope, stack
+from multikeras.backend.shapes import Spec, same_padding, transposed_size
+
+# What it says about a GPU that the installed jaxlib cannot use is no news to whoever installed it.
+logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
+jax.config.update("jax_explicit_x64_dtypes", "allow")
+
+KEEPS_64_BITS = True
+"""Whether `asarray` without a dtype keeps float64 and int64 arrays (False: they become 32 bits wide, as in plain JAX)."""
+
+_NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
+_WIDE = frozenset(_NARROW)
+_NONE_IS_LEAF = {"is_leaf": lambda x: x is None}
+
+
+class _Names(dict):
+    """Names of numpy dtypes: `dtype.name` builds its string anew each time."""
+
+    def __missing__(self, dtype):
+        self[dtype] = name = dtype.name
+        return name
+
+
+_names = _Names()
+
+
+class JaxVariable:
+    """What a Variable is to JAX: something that `jnp.asarray` and the operators of arrays accept."""
+
+    _store: jax.Array
+
+    def __jax_array__(self):
+        return self.value  # type: ignore[attr-defined]
+
+
+def _read(variable: Any) -> Any:
+    """Return the value of a Variable as scopes redirect it, never cast."""
+    redirect = stack.redirect
+    if redirect is not None:
+        value = redirect.get(variable)
+        if value is not None:
+            return value
+    return variable._store
+
+
+def _write(variable: Any, value: Any) -> None:
+    """Write a value that already has the dtype and shape of the Variable."""
+    redirect = stack.redirect
+    if redirect is not None:
+        redirect.set(variable, value)
+    else:
+        variable._store = value
+
+
+def _precision(dtype: str):
+    """Return a context in which JAX's own helpers compute in 64 bits if `dtype` has them."""
+    return jax.enable_x64(True) if dtype in _WIDE else nullcontext()
+
+
+def _wide_inside(f: Callable) -> Callable:
+    """Let `f(x, ...)` use 64-bit constants inside if `x` is 64 bits wide."""
+
+    @functools.wraps(f)
+    def wrapped(x, *args):
+        if _names[x.dtype] not in _WIDE:
+            return f(x, *args)
+        with jax.enable_x64(True):
+            return f(x, *args)
+
+    return wrapped
+
+
+def _gammainc(a, x):
+    return _igamma(*jnp.broadcast_arrays(a, x))
+
+
+_igamma = _wide_inside(lax.igamma)
+
+
+class JaxBackend(Backend):
+    name = "jax"
+    Tensor = ArrayImpl
+    tensor_types = (jax.Array,)
+    native_inexact = frozenset(dtypes.numpy_dtype(n) for n in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
+    VariableBase = JaxVariable
+
+    abs = staticmethod(jnp.abs)
+    negative = staticmethod(jnp.negative)
+    sign = staticmethod(jnp.sign)
+    floor = staticmethod(jnp.floor)
+    ceil = staticmethod(jnp.ceil)
+    round = staticmethod(jnp.round)
+    exp = staticmethod(jnp.exp)
+    expm1 = staticmethod(jnp.expm1)
+    log = staticmethod(jnp.log)
+    log1p = staticmethod(jnp.log1p)
+    sqrt = staticmethod(jnp.sqrt)
+    sin = staticmethod(jnp.sin)
+    cos = staticmethod(jnp.cos)
+    tan = staticmethod(jnp.tan)
+    sinh = staticmethod(jnp.sinh)
+    cosh = staticmethod(jnp.cosh)
+    tanh = staticmethod(jnp.tanh)
+    arcsin = staticmethod(jnp.arcsin)
+    arccos = staticmethod(jnp.arccos)
+    arctan = staticmethod(jnp.arctan)
+    arcsinh = staticmethod(jnp.arcsinh)
+    arccosh = staticmethod(jnp.arccosh)
+    arctanh = staticmethod(jnp.arctanh)
+    erf = staticmethod(lax.erf)
+    erfc = staticmethod(lax.erfc)
+    erfinv = staticmethod(lax.erf_inv)
+    isfinite = staticmethod(jnp.isfinite)
+    isnan = staticmethod(jnp.isnan)
+    bitwise_not = staticmethod(jnp.bitwise_not)
+    real = staticmethod(jnp.real)
+    imag = staticmethod(jnp.imag)
+    conj = staticmethod(jnp.conj)
+
+    add = staticmethod(jnp.add)
+    subtract = staticmethod(jnp.subtract)
+    multiply = staticmethod(jnp.multiply)
+    divide = staticmethod(jnp.divide)
+    floor_divide = staticmethod(jnp.floor_divide)
+    mod = staticmethod(jnp.mod)
+    power = staticmethod(jnp.power)
+    maximum = staticmethod(jnp.maximum)
+    minimum = staticmethod(jnp.minimum)
+    arctan2 = staticmethod(jnp.arctan2)
+    equal = staticmethod(jnp.equal)
+    less = staticmethod(jnp.less)
+    bitwise_and = staticmethod(jnp.bitwise_and)
+    bitwise_or = staticmethod(jnp.bitwise_or)
+    bitwise_xor = staticmethod(jnp.bitwise_xor)
+    left_shift = staticmethod(jnp.left_shift)
+    right_shift = staticmethod(jnp.right_shift)
+    nextafter = staticmethod(jnp.nextafter)
+    gammainc = staticmethod(_gammainc)
+    complex = staticmethod(lambda re, im: lax.complex(*jnp.broadcast_arrays(re, im)))
+
+    # -- tensors ---------------------------------------------------------------------------------------------------
+
+    def asarray(self, x, dtype=None):
+        if isinstance(x, JaxVariable):
+            x = x.value  # type: ignore[attr-defined]
+        if isinstance(x, jax.Array):
+            if dtype is None or (_names[x.dtype] == dtype and not x.weak_type):
+                return x
+            return self.cast(x, dtype)
+        if dtype == "string":
+            raise ValueError("JAX has no tensors of strings. Keep strings in numpy arrays, or use the TensorFlow backend.")
+        kind = type(x)
+        if kind in _SCALAR_DTYPES:
+            return jnp.asarray(x, dtype or _SCALAR_DTYPES[kind] or config.floatx())
+        if isinstance(x, (list, tuple)):
+            x = _array_of(x)
+            if isinstance(x, jax.Array):
+                return x if dtype is None else self.cast(x, dtype)
+        elif hasattr(x, "todense"):
+            return self.asarray(x.todense(), dtype)
+        elif hasattr(x, "detach"):
+            x = _from_torch(x)
+        x = np.asarray(x)
+        if dtype is None:
+            dtype = _names[x.dtype]
+            if x.dtype.kind in "OSU":
+                raise ValueError(f"JAX has no tensors of {x.dtype} data.")
+            if not KEEPS_64_BITS:
+                dtype = _NARROW.get(dtype, dtype)
+        if x.dtype.kind == "c" and not dtypes.is_complex(dtype) and dtype != "bool":
+            x = x.real
+        return jnp.asarray(x, dtype)
+
+    def to_numpy(self, x):
+        return np.asarray(x)
+
+    def cast(self, x, dtype):
+        if x.dtype.kind == "c" and dtype == "bool":
+            return x != 0
+        return lax.convert_element_type(x, dtype)
+
+    def bitcast(self, x, dtype):
+        if x.dtype == bool:
+            x = x.astype("uint8")
+        old, new = x.dtype.itemsize, dtypes.numpy_dtype(dtype).itemsize
+        if new > old:
+            x = x.reshape(*x.shape[:-1], x.shape[-1] * old // new, new // old)
+        x = lax.bitcast_convert_type(x, dtype)
+        return x.reshape(*x.shape[:-2], -1) if new < old else x
+
+    def shape(self, x):
+        return x.shape
+
+    def dtype(self, x):
+        return _names[x.dtype]
+
+    def full(self, shape, value, dtype):
+        return jnp.full(shape, value, dtype)
+
+    def arange(self, start, stop, step, dtype):
+        return jnp.arange(start, stop, step, dtype)
+
+    where = staticmethod(jnp.where)
+
+    def unstacked(self, x):
+        return list(jnp.unstack(x))
+
+    # -- reduce, order ---------------------------------------------------------------------------------------------
+
+    def sum(self, x, axis=None, keepdims=False):
+        return jnp.sum(x, axis, dtype=x.dtype, keepdims=keepdims)
+
+    def prod(self, x, axis=None, keepdims=False):
+        return jnp.prod(x, axis, dtype=x.dtype, keepdims=keepdims)
+
+    def max(self, x, axis=None, keepdims=False):
+        return jnp.max(x, axis, keepdims=keepdims)
+
+    def min(self, x, axis=None, keepdims=False):
+        return jnp.min(x, axis, keepdims=keepdims)
+
+    def argmax(self, x, axis):
+        return lax.argmax(x, axis % x.ndim, jnp.int32)
+
+    def argmin(self, x, axis):
+        return lax.argmin(x, axis % x.ndim, jnp.int32)
+
+    def cumsum(self, x, axis):
+        return jnp.cumsum(x, axis, dtype=x.dtype)
+
+    def cumprod(self, x, axis):
+        return jnp.cumprod(x, axis, dtype=x.dtype)
+
+    def sort(self, x, axis):
+        return jnp.sort(x, axis)
+
+    def argsort(self, x, axis):
+        return jnp.argsort(x, axis).astype(jnp.int32)
+
+    def top_k(self, x, k):
+        if x.dtype == bool:
+            values, indices = lax.top_k(x.astype("uint8"), k)
+            return values.astype(bool), indices
+        return tuple(lax.top_k(x, k))
+
+    # -- move ------------------------------------------------------------------------------------------------------
+
+    reshape = staticmethod(jnp.reshape)
+    transpose = staticmethod(jnp.transpose)
+    broadcast_to = staticmethod(jnp.broadcast_to)
+    flip = staticmethod(jnp.flip)
+    expand_dims = staticmethod(jnp.expand_dims)
+    einsum = staticmethod(jnp.einsum)
+    matmul = staticmethod(jnp.matmul)
+
+    def concatenate(self, xs, axis):
+        return jnp.concatenate(xs, axis)
+
+    def pad(self, x, widths, mode="constant", value=0):
+        if mode == "constant":
+            return jnp.pad(x, tuple(map(tuple, widths)), constant_values=value)
+        return jnp.pad(x, tuple(map(tuple, widths)), mode)
+
+    def squeeze(self, x, axis):
+        return jnp.squeeze(x, tuple(axis))
+
+    # -- index -----------------------------------------------------------------------------------------------------
+
+    def getitem(self, x, key):
+        keys = key if isinstance(key, tuple) else (key,)
+        return x[tuple(np.asarray(k) if isinstance(k, list) else k for k in keys)]
+
+    def take(self, x, indices, axis):
+        return jnp.take(x, indices, axis, mode="clip")
+
+    def take_along_axis(self, x, indices, axis):
+        return jnp.take_along_axis(x, indices, axis, mode="clip")
+
+    def scatter(self, x, indices, updates, how="set"):
+        where = x.at[tuple(jnp.moveaxis(indices, -1, 0))]
+        return getattr(where, how)(updates, mode="drop", wrap_negative_indices=False)
+
+    def slice(self, x, start, sizes):
+        return lax.dynamic_slice(x, start, sizes)
+
+    def slice_update(self, x, start, updates):
+        return lax.dynamic_update_slice(x, updates, start)
+
+    def searchsorted(self, sorted_sequence, values, side):
+        return jnp.searchsorted(sorted_sequence, values, side).astype(jnp.int32)
+
+    def nonzero(self, x):
+        return tuple(i.astype(jnp.int32) for i in jnp.nonzero(x))
+
+    def unique(self, x):
+        values, *indices = jnp.unique(x, return_index=True, return_inverse=True, return_counts=True)
+        return (values, *(i.astype(jnp.int32) for i in indices))
+
+    # -- contract --------------------------------------------------------------------------------------------------
+
+    def conv(self, x, kernel, strides, padding, dilation, groups, data_format):
+        return lax.conv_general_dilated(
+            x, kernel, strides, padding.upper() if isinstance(padding, str) else padding, rhs_dilation=dilation,
+            dimension_numbers=_layouts(x.ndim, data_format, "IO"), feature_group_count=groups,
+        )  # fmt: skip
+
+    def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
+        first = 2 if data_format == "channels_first" else 1
+        pads = []
+        for i, (stride, extra, d) in enumerate(zip(strides, output_padding, dilation)):
+            size, window = x.shape[first + i], (kernel.shape[i] - 1) * d + 1
+            low = window - 1
+            if padding == "same":
+                low -= max(window - stride, 0) // 2 if extra is None else window // 2
+            high = transposed_size(size, kernel.shape[i], stride, padding, extra, d)
+            pads.append((low, high - (size - 1) * stride + window - 2 - low))
+        return lax.conv_general_dilated(
+            x, jnp.flip(kernel, tuple(range(kernel.ndim - 2))), (1,) * len(strides), pads, lhs_dilation=strides,
+            rhs_dilation=dilation, dimension_numbers=_layouts(x.ndim, data_format, "OI"),
+        )  # fmt: skip
+
+    def max_pool(self, x, window, strides, padding, data_format):
+        low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
+        return lax.reduce_window(x, np.array(low, x.dtype), lax.max, *_windows(x, window, strides, padding, data_format))
+
+    def average_pool(self, x, window, strides, padding, data_format):
+        where = _windows(x, window, strides, padding, data_format)
+        zero = np.array(0, x.dtype)
+        total = lax.reduce_window(x, zero, lax.add, *where)
+        if not any(map(any, where[-1])):
+            return total / np.array(np.prod(window), x.dtype)
+        inside = jnp.ones([d if w > 1 else 1 for d, w in zip(x.shape, where[0])], x.dtype)
+        steps = tuple(s if w > 1 else 1 for s, w in zip(where[1], where[0]))
+        return total / lax.reduce_window(inside, zero, lax.add, where[0], steps, where[2])
+
+    # -- linear algebra, Fourier -----------------------------------------------------------------------------------
+
+    def cholesky(self, x):
+        return jnp.linalg.cholesky(x, symmetrize_input=False)
+
+    def qr(self, x, mode):
+        return tuple(jnp.linalg.qr(x, mode))
+
+    def svd(self, x, full_matrices):
+        return tuple(jnp.linalg.svd(x, full_matrices))
+
+    def eigh(self, x):
+        return tuple(jnp.linalg.eigh(x))
+
+    def eig(self, x):
+        return tuple(jnp.linalg.eig(x))
+
+    def solve(self, a, b):
+        return jnp.linalg.solve(a, b)
+
+    def solve_triangular(self, a, b, lower):
+        return lax.linalg.triangular_solve(a, b, left_side=True, lower=lower)
+
+    def lu_factor(self, x):
+        lu, pivots, _ = lax.linalg.lu(x)
+        return lu, pivots
+
+    def slogdet(self, x):
+        return tuple(jnp.linalg.slogdet(x))
+
+    def fft(self, x):
+        return jnp.fft.fft(x)
+
+    def rfft(self, x, n):
+        return jnp.fft.rfft(x, n)
+
+    def irfft(self, x, n):
+        return jnp.fft.irfft(x, n)
+
+    # -- random ----------------------------------------------------------------------------------------------------
+
+    def random_uniform(self, key, shape, dtype):
+        return jax.random.uniform(_key(key), shape, dtype)
+
+    def random_normal(self, key, shape, dtype):
+        with _precision(dtype):
+            return jax.random.normal(_key(key), shape, dtype)
+
+    def random_randint(self, key, shape, low, high, dtype):
+        with _precision(dtype):
+            return jax.random.randint(_key(key), shape, low, high, dtype)
+
+    def random_gamma(self, key, shape, alpha, dtype):
+        with _precision(dtype):
+            return jax.random.gamma(_key(key), alpha, shape, dtype)
+
+    def random_binomial(self, key, shape, counts, probabilities, dtype):
+        with _precision(dtype):
+            counts, probabilities = (jnp.asarray(a, dtype) for a in (counts, probabilities))
+            return jax.random.binomial(_key(key), counts, probabilities, shape, dtype)
+
+    # -- devices, variables ----------------------------------------------------------------------------------------
+
+    def device_scope(self, device):
+        return jax.default_device(_device(device))
+
+    def devices(self, kind=None):
+        return [name for name in _devices() if kind is None or name.startswith(kind.lower() + ":")]
+
+    def synchronize(self, tree):
+        jax.block_until_ready(tree)
+
+    def make_variable(self, value, trainable, name):
+        _refuse_tracer(value, f"the initial value of Variable {name!r}")
+        return value
+
+    def outside_trace(self, f):
+        redirect, stack.redirect = stack.redirect, None
+        try:
+            with jax.ensure_compile_time_eval():
+                return f()
+        finally:
+            stack.redirect = redirect
+
+    def assign(self, store, value):
+        _refuse_tracer(value, "the value assigned to a Variable")
+        return value if value.sharding == store.sharding else jax.device_put(value, store.sharding)
+
+    stop_gradient = staticmethod(lax.stop_gradient)
+
+
+_SCALAR_DTYPES = {bool: "bool", int: "int32", float: None, complex: "complex64"}
+
+
+def _refuse_tracer(value, what):
+    if isinstance(value, jax.core.Tracer):
+        raise RuntimeError(
+            f"JAX: {what} is a tracer: it only exists while JAX traces a function (jax.jit, jax.grad, jax.vmap, lax.scan). "
+            "Compile with multikeras.ops or model methods, which carry Variables along, or pass state in and out with "
+            "multikeras.StatelessScope or layer.stateless_call."
+        )
+
+
+def _array_of(xs):
+    """Return nested sequences as one array: a jax.Array if tensors are inside, else numpy of the default dtypes."""
+    leaves = jax.tree.leaves(xs, **_NONE_IS_LEAF)
+    if not any(hasattr(leaf, "dtype") or hasattr(leaf, "detach") for leaf in leaves):
+        x = np.array(xs)
+        default = {"f": config.floatx(), "i": "int32", "c": "complex64"}.get(x.dtype.kind)
+        fits = default != "int32" or not x.size or (x.max() < 2**31 and x.min() >= -(2**31))
+        return x.astype(dtypes.numpy_dtype(default)) if default and fits else x
+    if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
+        return np.array(xs)
+    from_leaves = [type(leaf) if type(leaf) in _SCALAR_DTYPES else dtypes.standardize_dtype(leaf.dtype) for leaf in leaves]
+    dtype = dtypes.result_type(*from_leaves)
+    backend = JaxBackend()
+
+    def build(x):
+        return jnp.stack([build(y) for y in x]) if isinstance(x, (list, tuple)) else backend.asarray(x, dtype)
+
+    return build(xs)
+
+
+def _from_torch(x):
+    x = x.detach().cpu()
+    try:
+        return x.numpy()
+    except TypeError:  # numpy of torch has no bfloat16 and float8
+        return np.array(jnp.from_dlpack(x))
+
+
+def _layouts(rank, data_format, kernel_ends):
+    space = "DHW"[5 - rank :]
+    x = f"NC{space}" if data_format == "channels_first" else f"N{space}C"
+    return x, space + kernel_ends, x
+
+
+def _windows(x, window, strides, padding, data_format):
+    """Return what `lax.reduce_window` wants: window, strides and pairs of padding for all dimensions."""
+    first = 2 if data_format == "channels_first" else 1
+    if padding == "valid":
+        padding = ((0, 0),) * len(window)
+    elif padding == "same":
+        padding = [same_padding(x.shape[first + i], w, s) for i, (w, s) in enumerate(zip(window, strides))]
+    head, tail = first, x.ndim - first - len(window)
+    return (
+        (1,) * head + tuple(window) + (1,) * tail,
+        (1,) * head + tuple(strides) + (1,) * tail,
+        ((0, 0),) * head + tuple(map(tuple, padding)) + ((0, 0),) * tail,
+    )
+
+
+def _key(key):
+    return jax.random.wrap_key_data(key, impl="threefry2x32")
+
+
+def _devices() -> dict[str, Any]:
+    found = {}
+    for platform in dict.fromkeys((jax.default_backend(), "cpu")):
+        for device in jax.local_devices(backend=platform):
+            found[f"{device.platform}:{device.id}"] = device
+    return found
+
+
+def _device(name):
+    found = _devices()
+    wanted = name.lower().replace("cuda", "gpu")
+    wanted = wanted if ":" in wanted else f"{wanted}:0"
+    if wanted not in found:
+        raise ValueError(f"device={name!r} is not here. Devices: {', '.join(found)}.")
+    return found[wanted]
+
+
+BACKEND = JaxBackend
