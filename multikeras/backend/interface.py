@@ -44,6 +44,9 @@ class Backend:
     traces: ClassVar[bool] = True
     """Whether `jit` runs Python once for many calls, so that Python values are frozen into it."""
 
+    key_dtype: ClassVar[str] = "uint32"
+    """The dtype of random keys and of the words of the portable stream: "uint32", or "int64" without kernels for it."""
+
     # Elementwise, one argument: any shape; dtype kept. Floating functions receive floating or complex dtypes.
     # isfinite and isnan return bool; real and imag of a complex tensor return its float dtype; `round` goes to even.
     abs: Unary
@@ -366,7 +369,7 @@ class Backend:
         """Return the n real values whose `rfft` is `x`, scaled by 1 / n; cuts or zero-pads the last axis to n // 2 + 1."""
         raise NotImplementedError
 
-    # -- random: a key is a uint32 tensor of shape (2,) (seed, counter), int64 on torch; the same key, the same draw ---
+    # -- random: a key is a `key_dtype` tensor of shape (2,) (seed, counter); the same key, the same draw ---
 
     def random_uniform(self, key: Tensor, shape: tuple, dtype: str) -> Tensor:
         """Draw from [0, 1)."""
@@ -495,6 +498,20 @@ class Backend:
     def assign(self, store: Any, value: Tensor) -> Any:
         """Write `value` (same shape and dtype) into a native store without a gradient; return the store to keep."""
         raise NotImplementedError
+
+    hashable_shapes: ClassVar[bool] = True
+    """Whether `(x.dtype, x.shape)` of a concrete tensor is hashable and cheap."""
+
+    def register(self, module: Any, name: str, value: Any) -> None:
+        """Tell the native module of a layer that attribute `name` became a Variable, layer or metric."""
+
+    def unregister(self, module: Any, name: str) -> None:
+        """Tell the native module of a layer that attribute `name` is gone."""
+
+    def register_all(self, module: Any, named: Any) -> None:
+        """Register every (dotted name, variable or layer) of `named` that `register` has not seen, lists unrolled."""
+        for name, value in named:
+            self.register(module, name, value)
 
     def seed(self, seed: int) -> None:
         """Seed the framework's own global generator, where it has one."""

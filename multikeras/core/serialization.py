@@ -377,11 +377,15 @@ def config_from_signature(obj: Any, skip: tuple[str, ...] = ()) -> dict[str, Any
     config = {}
     for name, value in given_arguments(obj).items():
         if name not in skip:
-            value = getattr(obj, name, value)
-            if isinstance(value, types.FunctionType) and registry.function_named(value.__name__, ("activations",)) is value:
-                value = value.__name__
-            config[name] = serialize_keras_object(value)
+            config[name] = serialize_argument(getattr(obj, name, value))
     return config
+
+
+def serialize_argument(value: Any) -> Any:
+    """Return the config of a constructor's argument: that of any object, the bare name of a builtin activation."""
+    if isinstance(value, types.FunctionType) and registry.function_named(value.__name__, ("activations",)) is value:
+        return value.__name__
+    return serialize_keras_object(value)
 
 
 class Configurable:

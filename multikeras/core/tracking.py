@@ -1,0 +1,78 @@
+"""What an object's attributes hold: found by walking them, in the order they were first assigned."""
+
+from collections.abc import Iterator
+from typing import Any
+
+_CONTAINERS = (list, tuple, dict, set)
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Give what nested lists, tuples, sets and dicts hold."""
+    if isinstance(value, dict):
+        for v in value.values():
+            yield from leaves(v)
+    elif isinstance(value, (list, tuple, set)):
+        for v in value:
+            yield from leaves(v)
+    else:
+        yield value
+
+
+class Tracker:
+    """Remembers those attributes whose values are, or may come to hold, instances of `kinds`."""
+
+    __slots__ = ("kinds", "values")
+
+    def __init__(self, *kinds: type):
+        self.kinds = kinds
+        self.values: dict[str, Any] = {}
+
+    def note(self, name: str, value: Any) -> bool:
+        """Take note that attribute `name` became `value`; tell whether it is one of the kinds itself."""
+        if isinstance(value, self.kinds):
+            self.values.pop(name, None)
+            self.values[name] = value
+            return True
+        if isinstance(value, _CONTAINERS):
+            self.values.pop(name, None)
+            self.values[name] = value
+        elif name in self.values:
+            del self.values[name]
+        return False
+
+    def forget(self, name: str) -> None:
+        """Take note that attribute `name` is gone."""
+        self.values.pop(name, None)
+
+    def find(self, kind: type | tuple[type, ...]) -> list:
+        """Return the instances of `kind`, each once."""
+        found: dict[int, Any] = {}
+        for value in self.values.values():
+            if isinstance(value, kind):
+                found.setdefault(id(value), value)
+            elif isinstance(value, _CONTAINERS):
+                for leaf in leaves(value):
+                    if isinstance(leaf, kind):
+                        found.setdefault(id(leaf), leaf)
+        return list(found.values())
+
+    def named(self) -> Iterator[tuple[str, Any]]:
+        """Give (dotted name, instance) for all that is tracked, containers unrolled."""
+        for name, value in self.values.items():
+            yield from _unroll(name, value, self.kinds)
+
+
+def _unroll(name: str, value: Any, kinds: tuple) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, kinds):
+        yield name, value
+    elif isinstance(value, dict):
+        for k, v in value.items():
+            yield from _unroll(f"{name}.{k}", v, kinds)
+    elif isinstance(value, (list, tuple)):
+        for i, v in enumerate(value):
+            yield from _unroll(f"{name}.{i}", v, kinds)
+
+
+def unique(items) -> list:
+    """Return the items in order, each object once."""
+    return list({id(x): x for x in items}.values())

@@ -1,0 +1,127 @@
+"""What `Layer.__call__` must know: a call's signature, drawn up once a class, and the calls it is nested in."""
+
+import inspect
+import threading
+from functools import cache
+from typing import Any
+
+from multikeras.backend import current
+from multikeras.backend.shapes import Spec
+from multikeras.core import tree
+
+
+class CallPlan:
+    """The parameters of a layer's `call`, and which of them layers pass on by themselves."""
+
+    def __init__(self, call):
+        self.signature = inspect.signature(call)
+        parameters = self.signature.parameters.values()
+        self.names = tuple(p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
+        self.variadic = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self.takes_training = "training" in self.names
+        self.masks = frozenset(n for n in self.names if n == "mask" or n.endswith("_mask"))
+        default = self.signature.parameters["training"].default if self.takes_training else None
+        self.training_default = None if default is inspect.Parameter.empty else default
+
+    def bind(self, args: tuple, kwargs: dict) -> dict[str, Any]:
+        """Return the given arguments by name, variadic ones unfolded; TypeError as Python's own."""
+        if len(args) == 1 and not kwargs and self.names:
+            return {self.names[0]: args[0]}
+        bound = self.signature.bind(*args, **kwargs).arguments
+        flat: dict[str, Any] = {}
+        for name, value in bound.items():
+            kind = self.signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_KEYWORD:
+                flat.update(value)
+            else:
+                flat[name] = value
+        return flat
+
+
+@cache
+def plan_of(function) -> CallPlan:
+    """Return the plan of an unbound `call`, its first parameter being the layer."""
+
+    def without_self(self_, *args, **kwargs): ...
+
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    if parameters and parameters[0].kind in (parameters[0].POSITIONAL_ONLY, parameters[0].POSITIONAL_OR_KEYWORD):
+        parameters = parameters[1:]
+    without_self.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return CallPlan(without_self)
+
+
+class CallContext:
+    """One call of an outermost layer and what it hands to the layers inside."""
+
+    __slots__ = ("arguments", "entry", "training")
+
+    def __init__(self, entry):
+        self.entry, self.training = entry, None
+        self.arguments: dict[str, Any] = {}
+
+
+class _Calls(threading.local):
+    def __init__(self):
+        self.context: CallContext | None = None
+
+
+calls = _Calls()
+
+
+class _MaskFlag:
+    """Whether any tensor of this process was ever given a mask: until then nobody looks for one."""
+
+    in_use = False
+
+
+masks = _MaskFlag()
+
+
+def get_mask(x: Any) -> Any:
+    """Return the mask that travels with a tensor, None if none does."""
+    return getattr(x, "_keras_mask", None)
+
+
+def set_mask(x: Any, mask: Any) -> None:
+    """Let `mask` travel with `x`."""
+    if mask is None and get_mask(x) is None:
+        return
+    masks.in_use = True
+    x._keras_mask = mask
+
+
+def is_tensor_like(x: Any) -> bool:
+    """Tell whether `x` is a native tensor or a shape without data."""
+    return isinstance(x, Spec) or current.is_tensor(x)
+
+
+def has_tensors(value: Any) -> bool:
+    """Tell whether a tensor is among the leaves of `value`."""
+    return is_tensor_like(value) or any(map(is_tensor_like, tree.flatten(value)))
+
+
+def shapes_of(value: Any) -> Any:
+    """Return the tree of shapes of a tree of tensors."""
+    if is_tensor_like(value):
+        return tuple(value.shape)
+    return tree.map_structure(lambda x: tuple(x.shape) if hasattr(x, "shape") else None, value)
+
+
+def is_shape(value: Any) -> bool:
+    """Tell whether `value` is one shape rather than a tree of them."""
+    return isinstance(value, (tuple, list)) and all(d is None or hasattr(d, "__index__") for d in value)
+
+
+def map_shapes(function, value: Any) -> Any:
+    """Apply `function` to each shape of a tree of shapes."""
+    if value is None:
+        return None
+    if is_shape(value):
+        return function(tuple(value))
+    if isinstance(value, dict):
+        return {k: map_shapes(function, v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map_shapes(function, v) for v in value)
+    raise ValueError(f"Expected a shape or nested shapes, got {value!r}.")

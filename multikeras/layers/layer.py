@@ -1,0 +1,738 @@
+"""`Layer`: weights, sub-layers and a `call`, usable eagerly, compiled, or on symbolic tensors."""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from multikeras import constraints, dtype_policies, initializers, regularizers
+from multikeras.backend import SPEC, current, scope
+from multikeras.backend import dtypes as dtype_names
+from multikeras.backend.shapes import Spec
+from multikeras.core import naming, tree
+from multikeras.core.node import KerasTensor, Node, Operation, as_keras_tensor, as_spec
+from multikeras.core.tracking import Tracker, unique
+from multikeras.core.variable import Variable
+from multikeras.layers import _call, _config
+from multikeras.layers import input_spec as input_specs
+from multikeras.layers._building import as_shape, build_for, default_build, recorded_build
+from multikeras.layers._call import CallContext, calls, get_mask, is_tensor_like, masks, set_mask
+from multikeras.layers.input_spec import InputSpec
+from multikeras.layers.remat import remat_mode
+from multikeras.metrics.metric import Metric
+from multikeras.random.seed_generator import SeedGenerator
+
+_NATIVE = current.Tensor
+_MOST_APPROVED = 64
+
+
+class _Losses:
+    """Whether any layer of this process ever added a loss: until then nobody has to forget old ones."""
+
+    in_use = False
+
+
+class Layer(current.Module, Operation):
+    """A function with weights.
+
+    Subclasses define `call`, make weights in `build` (or `__init__`), and may define `compute_output_shape` or
+    `compute_output_spec` where `call` cannot be run on shapes alone.
+
+    Args:
+        activity_regularizer: Regularizer of the outputs.
+        trainable: Whether the weights are trained.
+        dtype: Name or `DTypePolicy` of computations and weights.
+        autocast: Whether floating inputs are cast to the compute dtype.
+        name: Name, made up from the class if not given.
+
+    >>> import numpy as np
+    >>> from multikeras import layers, ops
+    >>> class Scale(layers.Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+    ...     def call(self, x):
+    ...         return x * self.factor * 3
+    >>> ops.convert_to_numpy(Scale()(np.ones((1, 2), "float32"))).tolist()
+    [[3.0, 3.0]]
+    """
+
+    def __new__(cls, *args, **kwargs):
+        layer = super().__new__(cls, *args, **kwargs)
+        put = functools.partial(object.__setattr__, layer)
+        put("_tracker", Tracker(Variable, Layer, Metric, SeedGenerator))
+        put("_own_trainable", [])
+        put("_own_non_trainable", [])
+        put("_fast", False)
+        put("built", False)
+        put("_building", False)
+        put("_build_shapes", None)
+        put("_losses", [])
+        return layer
+
+    def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs):
+        super().__init__()
+        Operation.__init__(self, name=name)
+        self._shape_from_arguments = _config.old_shape_spelling(kwargs)
+        if kwargs:
+            raise ValueError(_config.unknown_arguments(type(self), kwargs))
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self._path: str = self.name
+        self._trainable = bool(trainable)
+        self.autocast = autocast
+        self._input_spec: Any = None
+        self._dtype_policy = dtype_policies.get(dtype)
+        self._plan = _call.plan_of(type(self).call)
+        self._approved: set = set()
+        self._supports_masking = bool(self._plan.masks)
+        self._convert_input_args = True
+        self._allow_non_tensor_positional_args = False
+        self.supports_jit = True
+        self._remat_mode = remat_mode()
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = recorded_build(cls.build)
+
+    # -- attributes ------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name, value):
+        own = self.__dict__
+        tracker = own.get("_tracker")
+        if tracker is None or isinstance(value, (bool, int, float, str, type(None))) and name not in tracker.values:
+            object.__setattr__(self, name, value)
+            return
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)
+            return
+        if tracker.note(name, value):
+            if isinstance(value, Variable):
+                self._own(value)
+            current.register(self, name, value)
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name):
+        value = self.__dict__.get(name)
+        self._tracker.forget(name)
+        if isinstance(value, Variable):
+            self._own_trainable[:] = [v for v in self._own_trainable if v is not value]
+            self._own_non_trainable[:] = [v for v in self._own_non_trainable if v is not value]
+            current.unregister(self, name)
+        object.__delattr__(self, name)
+
+    def _own(self, variable: Variable) -> None:
+        owned = self._own_trainable if variable.trainable else self._own_non_trainable
+        if not any(v is variable for v in owned):
+            owned.append(variable)
+
+    def _children(self) -> list:
+        """Return the direct sub-layers."""
+        return self._tracker.find(Layer)
+
+    def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
+        """Return this layer and all inside it, each once, outer before inner."""
+        found: dict[int, Layer] = {}
+        pending = [self]
+        while pending:
+            layer = pending.pop(0)
+            if id(layer) not in found:
+                found[id(layer)] = layer
+                if recursive or layer is self:
+                    pending[:0] = layer._children()
+        return [x for x in found.values() if include_self or x is not self]
+
+    # -- weights ---------------------------------------------------------------------------------------------------
+
+    def add_weight(
+        self, *args, shape=None, initializer=None, dtype=None, trainable=True, autocast=True, regularizer=None,
+        constraint=None, aggregation="none", overwrite_with_gradient=False, name=None,
+    ) -> Variable:  # fmt: skip
+        """Make a variable of this layer.
+
+        Args:
+            shape: Its shape; a scalar if not given.
+            initializer: Name, initializer or value; Glorot uniform for floats, zeros otherwise.
+            dtype: Its dtype; the policy's variable dtype if not given.
+            trainable: Whether it is trained.
+            autocast: Whether `call` sees it in the compute dtype.
+            regularizer: Penalty on it that joins the loss.
+            constraint: Function applied to it after each update.
+            aggregation: How replicas combine it.
+            overwrite_with_gradient: Whether the optimizer replaces it by its gradient.
+            name: Its name.
+        """
+        for value in args:
+            if isinstance(value, str):
+                name = value
+            else:
+                shape = value
+        dtype = self.variable_dtype if dtype is None else dtype_names.standardize_dtype(dtype)
+        if initializer is None:
+            initializer = "glorot_uniform" if dtype_names.is_float(dtype) else "zeros"
+        with self._name_scope():
+            variable = Variable(
+                initializers.get(initializer), shape=() if shape is None else shape, dtype=dtype, trainable=trainable,
+                autocast=autocast, aggregation=aggregation, name=name,
+            )  # fmt: skip
+        variable.regularizer = regularizers.get(regularizer)
+        variable.constraint = constraints.get(constraint)
+        variable.overwrite_with_gradient = overwrite_with_gradient
+        self._own(variable)
+        return variable
+
+    def add_variable(self, *args, **kwargs) -> Variable:
+        """Make a variable: another name of `add_weight`."""
+        return self.add_weight(*args, **kwargs)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables: own ones, states of seed generators, then those of sub-layers."""
+        found = [*self._own_trainable, *self._own_non_trainable]
+        found += [g.state for g in self._tracker.find(SeedGenerator)]
+        for layer in self._children():
+            found += layer.variables
+        return unique(found)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All variables but the states of seed generators."""
+        found = [*self._own_trainable, *self._own_non_trainable]
+        for layer in self._children():
+            found += layer.weights
+        return unique(found)
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return [v for v in self.variables if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return [v for v in self.variables if not v.trainable] if self.trainable else self.variables
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        return [v for v in self.weights if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        return [v for v in self.weights if not v.trainable] if self.trainable else self.weights
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics of this layer and those inside it."""
+        found = self._tracker.find(Metric)
+        for layer in self._children():
+            found += layer.metrics
+        return unique(found)
+
+    @property
+    def metrics_variables(self) -> list[Variable]:
+        """The variables of `metrics`."""
+        return [v for metric in self.metrics for v in metric.variables]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether the weights are trained; setting it sets it for all sub-layers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        value = bool(value)
+        self._trainable = value
+        for variable in self._own_trainable:
+            variable.trainable = value
+        for layer in self._children():
+            layer.trainable = value
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return the values of `weights` as numpy arrays."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: list) -> None:
+        """Assign the values of `weights`, in their order."""
+        variables = self.weights
+        if len(variables) != len(weights):
+            raise ValueError(
+                f"set_weights: layer {self.name!r} has {len(variables)} weights, {len(weights)} values were given."
+            )
+        for variable, value in zip(variables, weights):
+            if tuple(variable.shape) != tuple(value.shape):
+                raise ValueError(
+                    f"set_weights: {variable.path!r} of layer {self.name!r} has shape {variable.shape}, the value given "
+                    f"for it has shape {tuple(value.shape)}."
+                )
+            variable.assign(value)
+
+    def count_params(self) -> int:
+        """Return the number of entries of all weights."""
+        if not self.built:
+            raise ValueError(f"count_params: layer {self.name!r} is not built, so it has no weights yet. Call it or build() it.")
+        return sum(int(np.prod(v.shape)) for v in self.weights)
+
+    # -- dtypes, specs ---------------------------------------------------------------------------------------------
+
+    @property
+    def dtype_policy(self):
+        """The dtypes of computations and of weights."""
+        return self._dtype_policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value):
+        self._dtype_policy = dtype_policies.get(value)
+        self._fast = False
+
+    @property
+    def compute_dtype(self) -> str:
+        return self.dtype_policy.compute_dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        return self.dtype_policy.variable_dtype
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of the weights."""
+        return self.variable_dtype
+
+    @property
+    def input_dtype(self) -> str:
+        """The dtype floating inputs are cast to."""
+        return self.compute_dtype
+
+    @property
+    def quantization_mode(self) -> str | None:
+        return getattr(self.dtype_policy, "quantization_mode", None)
+
+    @property
+    def input_spec(self):
+        """What inputs must look like: an `InputSpec`, a tree of them, or None."""
+        return self._input_spec
+
+    @input_spec.setter
+    def input_spec(self, value):
+        if value is not None and not all(s is None or isinstance(s, InputSpec) for s in tree.flatten(value)):
+            raise TypeError(f"input_spec of layer {self.name!r} must be InputSpec objects, got {value!r}.")
+        self._input_spec = value
+
+    @property
+    def supports_masking(self) -> bool:
+        """Whether masks may pass through."""
+        return self._supports_masking
+
+    @supports_masking.setter
+    def supports_masking(self, value):
+        self._supports_masking = bool(value)
+
+    @property
+    def path(self) -> str:
+        """The names of the layers this one was built in, and its own, joined by '/'."""
+        return self._path
+
+    def _name_scope(self):
+        inside = self.__dict__.get("_path_prefix")
+        return naming.name_scope(self.name, caller=self, override_parent=inside)
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def get_build_config(self) -> dict | None:
+        """Return what `build` was called with, for `build_from_config`."""
+        shapes = self._build_shapes
+        if not shapes:
+            return None
+        if len(shapes) == 1:
+            return {"input_shape": next(iter(shapes.values()))}
+        return {"shapes_dict": shapes}
+
+    def build_from_config(self, config: dict) -> None:
+        """Build as `get_build_config` says."""
+        if not config:
+            return
+        if "shapes_dict" in config:
+            self.build(**{k: as_shape(v) for k, v in config["shapes_dict"].items()})
+        elif "input_shape" in config:
+            self.build(as_shape(config["input_shape"]))
+
+    # -- calling ---------------------------------------------------------------------------------------------------
+
+    def call(self, *args, **kwargs):
+        """Compute the outputs."""
+        raise NotImplementedError(f"Layer {type(self).__name__} does not define call().")
+
+    def __call__(self, *args, **kwargs):
+        if self._fast and len(args) == 1 and not kwargs:
+            x = args[0]
+            if type(x) is _NATIVE and not masks.in_use and (x.dtype, x.shape) in self._approved:
+                context, stack = calls.context, scope.stack
+                if stack.autocast is None and (context is not None or not _Losses.in_use):
+                    if self._plan.takes_training:
+                        training = context.training if context is not None else None
+                        return self.call(x, training=self._plan.training_default if training is None else training)
+                    return self.call(x)
+        return self._full_call(args, kwargs)
+
+    def _full_call(self, args, kwargs):
+        plan = self.__dict__.get("_plan")
+        if plan is None:
+            raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before the layer is used.")
+        context, outermost = calls.context, calls.context is None
+        if outermost:
+            context = calls.context = CallContext(self)
+        saved = context.training
+        try:
+            if outermost and _Losses.in_use and not scope.in_stateless_scope():
+                self._clear_losses()
+            return self._call_in(context, plan, args, kwargs)
+        except Exception as error:
+            _explain(self, error, args, kwargs)
+            raise
+        finally:
+            context.training = saved
+            if outermost:
+                calls.context = None
+
+    def _call_in(self, context: CallContext, plan, args, kwargs):
+        if self._convert_input_args:
+            args, kwargs = tree.map_structure(self._convert_input, (args, kwargs))
+        if not self._allow_non_tensor_positional_args:
+            for x in tree.flatten(args):
+                if x is not None and not is_tensor_like(x):
+                    raise ValueError(
+                        f"Layer {self.name!r}: only tensors may be passed by position, got {x!r} of type {type(x).__name__}. "
+                        "Pass other arguments by name."
+                    )
+        training = kwargs.pop("training", None) if not plan.takes_training and "training" in kwargs and not plan.variadic \
+            else kwargs.get("training")  # fmt: skip
+        arguments = plan.bind(args, kwargs)
+        symbolic = [x for x in tree.flatten(arguments) if isinstance(x, Spec)]
+        first = next(iter(arguments.values()), None)
+        if self._input_spec is not None:
+            input_specs.check(self._input_spec, first, self.name)
+
+        if plan.takes_training and training is None:
+            training = arguments.get("training")
+        if training is None:
+            training = context.training
+        if training is None:
+            training = plan.training_default
+        context.training = training
+        if plan.takes_training and training is not None:
+            kwargs = {**kwargs, "training": training} if not _given_by_position(plan, args, "training") else kwargs
+            arguments["training"] = training
+
+        tensors = {k: v for k, v in arguments.items() if k not in plan.masks and _call.has_tensors(v)}
+        previous = None
+        if masks.in_use:
+            for name, value in tensors.items():
+                kept = tree.map_structure(get_mask, value)
+                if all(m is None for m in tree.flatten(kept)):
+                    continue
+                previous = kept if name == next(iter(tensors)) else previous
+                argument = "mask" if len(tensors) == 1 else f"{name}_mask"
+                if argument in plan.masks and arguments.get(argument) is None:
+                    kwargs = {**kwargs, argument: kept}
+                    arguments[argument] = kept
+
+        if not self.built:
+            with self._name_scope():
+                self._path = naming.current_path()
+                build_for(self, _is_overridden(type(self), "build"), tensors)
+                self.built = True
+                outputs = self._dispatch(symbolic, args, kwargs)
+            current.register_all(self, self._tracker.named())
+        else:
+            outputs = self._dispatch(symbolic, args, kwargs)
+
+        if self.activity_regularizer is not None:
+            for x in tree.flatten(outputs):
+                if current.is_tensor(x):
+                    self.add_loss(self.activity_regularizer(x))
+        if self._supports_masking:
+            if previous is not None or _is_overridden(type(self), "compute_mask"):
+                self._set_masks(first, outputs, previous)
+        elif previous is not None:
+            warnings.warn(
+                f"Layer {self.name!r} of type {type(self).__name__} was passed an input with a mask, but does not support "
+                "masking: the mask ends here.",
+                stacklevel=4,
+            )
+        if not symbolic:
+            self._consider_fast(args, kwargs, training)
+        return outputs
+
+    def _dispatch(self, symbolic, args, kwargs):
+        if any(isinstance(x, KerasTensor) for x in symbolic):
+            return self.symbolic_call(*args, **kwargs)
+        if symbolic:
+            return self.compute_output_spec(*args, **kwargs)
+        dtype = self.compute_dtype
+        if scope.stack.autocast is not None or (self.autocast and dtype != self.variable_dtype):
+            with scope.AutocastScope(dtype if self.autocast else None):
+                return self._checkpointed_call(*args, **kwargs)
+        return self._checkpointed_call(*args, **kwargs)
+
+    def _checkpointed_call(self, *args, **kwargs):
+        if self._remat_mode is not None and self._remat_mode.applies_to(self):
+            return self.rematerialized_call(self.call, *args, **kwargs)(*args, **kwargs)
+        return self.call(*args, **kwargs)
+
+    def rematerialized_call(self, layer_call: Callable, *args, **kwargs) -> Callable:
+        """Return `layer_call` so wrapped that the backward pass computes it again."""
+        return current.remat(layer_call)
+
+    def _consider_fast(self, args, kwargs, training) -> None:
+        """Let later calls with such an input go straight to `call`."""
+        more = [k for k in kwargs if k != "training"]
+        if len(args) != 1 or more or type(args[0]) is not _NATIVE or masks.in_use or self._remat_mode is not None:
+            return
+        policy = self.dtype_policy
+        if (policy.compute_dtype != policy.variable_dtype or self.activity_regularizer is not None
+                or _is_overridden(type(self), "_call_in")):  # fmt: skip
+            return
+        if len(self._approved) >= _MOST_APPROVED:
+            self._approved.clear()
+        self._approved.add((args[0].dtype, args[0].shape))
+        self._fast = current.hashable_shapes
+
+    def _convert_input(self, x):
+        """Return an input as a tensor, floats in the compute dtype if this layer casts."""
+        if isinstance(x, (bool, int, float, str, type(None))):
+            return x
+        if isinstance(x, Spec):
+            return x
+        if current.is_tensor(x):
+            if self.autocast and (dtype := current.dtype(x)) != self.compute_dtype and dtype_names.is_float(dtype):
+                mask = get_mask(x) if masks.in_use else None
+                x = current.cast(x, self.compute_dtype)
+                if mask is not None:
+                    set_mask(x, mask)
+            return x
+        if isinstance(x, Variable):
+            return self._convert_input(x.value)
+        if hasattr(x, "__array__") and not isinstance(x, type):
+            array = np.asarray(x) if not isinstance(x, np.ndarray) else x
+            if array.dtype.kind in "OSU":
+                return current.asarray(array)
+            float_in = dtype_names.is_float(dtype_names.standardize_dtype(array.dtype))
+            return current.asarray(x, self.compute_dtype if self.autocast and float_in else None)
+        return x
+
+    def _set_masks(self, inputs, outputs, previous):
+        flat = tree.flatten(outputs)
+        if all(get_mask(x) is not None for x in flat):
+            return
+        computed = self.compute_mask(inputs, previous)
+        if computed is None:
+            return
+        for x, mask in zip(flat, tree.flatten(computed)):
+            if is_tensor_like(x) and get_mask(x) is None and mask is not None:
+                set_mask(x, mask)
+
+    def compute_mask(self, inputs, previous_mask):
+        """Return the mask of the outputs; by default that of the inputs."""
+        return previous_mask
+
+    # -- symbolic --------------------------------------------------------------------------------------------------
+
+    def symbolic_call(self, *args, **kwargs):
+        """Return KerasTensors for the outputs and record the call."""
+        outputs = tree.map_structure(as_keras_tensor, self.compute_output_spec(*args, **kwargs))
+        Node(self, args, kwargs, outputs)
+        return outputs
+
+    def compute_output_spec(self, *args, **kwargs):
+        """Return shape and dtype of the outputs, by running `call` on shapes."""
+        args, kwargs = tree.map_structure(self._spec_in, (args, kwargs))
+        if _is_overridden(type(self), "compute_output_shape"):
+            return self._spec_from_shape_rule(args, kwargs)
+        with scope.SymbolicScope(), scope.AutocastScope(self.compute_dtype if self.autocast else None):
+            try:
+                return tree.map_structure(_only_spec, self.call(*args, **kwargs))
+            except (ValueError, ArithmeticError):
+                raise
+            except Exception as error:
+                return self._spec_by_framework(error, args, kwargs)
+
+    def _spec_by_framework(self, error, args, kwargs):
+        # The code of `call` uses the framework, or values: let the framework evaluate it abstractly.
+        try:
+            return current.eval_shape(lambda a, k: self.call(*a, **k), args, kwargs)
+        except Exception as second:
+            raise second from error
+
+    def _spec_from_shape_rule(self, args, kwargs):
+        arguments = self._plan.bind(args, kwargs)
+        shapes = {k: _call.shapes_of(v) for k, v in arguments.items() if _call.has_tensors(v)}
+        names = list(inspect.signature(self.compute_output_shape).parameters)
+        if len(names) <= 1 or len(shapes) == 1:
+            result = self.compute_output_shape(next(iter(shapes.values())))
+        else:
+            result = self.compute_output_shape(**{f"{k}_shape": v for k, v in shapes.items() if f"{k}_shape" in names})
+        return _call.map_shapes(lambda shape: Spec(shape, self.compute_dtype), result)
+
+    def _spec_in(self, x):
+        x = as_spec(x)
+        if isinstance(x, Spec) and self.autocast and dtype_names.is_float(x.dtype) and x.dtype != self.compute_dtype:
+            cast = Spec(x.shape, self.compute_dtype, x.sparse)
+            if get_mask(x) is not None:
+                cast._keras_mask = x._keras_mask
+            return cast
+        return x
+
+    def compute_output_shape(self, *args, **kwargs):
+        """Return the shapes of the outputs for inputs of given shapes, by running `call` on them."""
+        layer = self
+        if not self.built:
+            # An unbuilt layer stays unbuilt: its copy is asked.
+            try:
+                with scope.SymbolicScope():
+                    layer = type(self).from_config(self.get_config())
+            except Exception:
+                layer = self
+        to_spec = functools.partial(_call.map_shapes, lambda s: Spec(s, self.compute_dtype))
+        specs = [to_spec(a) for a in args]
+        named = {k.removesuffix("_shape"): to_spec(v) for k, v in kwargs.items()}
+        named = {k if k in self._plan.names else self._plan.names[0]: v for k, v in named.items()}
+        return tree.map_structure(lambda s: s.shape, layer(*specs, **named))
+
+    # -- losses ----------------------------------------------------------------------------------------------------
+
+    def add_loss(self, loss) -> None:
+        """Add a scalar, or several, to the loss of this call."""
+        losses = tree.flatten(loss)
+        for x in losses:
+            if not (is_tensor_like(x) or isinstance(x, (int, float))):
+                raise ValueError(f"add_loss of layer {self.name!r}: expected a scalar tensor, got {x!r}.")
+        redirect = scope.stack.redirect
+        while redirect is not None:
+            if redirect.discard_writes:
+                return
+            if redirect.collect_losses:
+                redirect.losses.extend(losses)
+                return
+            redirect = redirect.outer
+        _Losses.in_use = True
+        self._losses.extend(losses)
+
+    def _own_losses(self) -> list:
+        return [x for layer in self._flatten_layers() for x in layer._losses]
+
+    @property
+    def losses(self) -> list:
+        """Scalars of `add_loss` and of activity regularizers in the last call, and of weight regularizers."""
+        redirect = scope.stack.redirect
+        added = redirect.losses if redirect is not None and redirect.collect_losses else self._own_losses()
+        return [*added, *(v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None)]
+
+    def _clear_losses(self) -> None:
+        for layer in self._flatten_layers():
+            layer._losses.clear()
+
+    def stateless_call(self, trainable_variables, non_trainable_variables, *args, return_losses=False, **kwargs):
+        """Call with the given values of variables; return outputs and the new non-trainable values.
+
+        Args:
+            trainable_variables: Values of `trainable_variables`, in order.
+            non_trainable_variables: Values of `non_trainable_variables`, in order.
+            return_losses: Whether to return `losses` as well.
+        """
+        if not self.built:
+            raise ValueError(f"stateless_call: layer {self.name!r} is not built yet. Call it once, or build() it, before.")
+        pairs = []
+        for what, variables, values in (
+            ("trainable_variables", self.trainable_variables, trainable_variables),
+            ("non_trainable_variables", self.non_trainable_variables, non_trainable_variables),
+        ):
+            values = list(values)
+            if len(values) != len(variables):
+                raise ValueError(
+                    f"stateless_call: layer {self.name!r} has {len(variables)} {what}, {len(values)} values were given."
+                )
+            pairs += zip(variables, values)
+        with scope.StatelessScope(pairs, collect_losses=return_losses) as stateless:
+            outputs = self(*args, **kwargs)
+            losses = self.losses if return_losses else None
+        new = []
+        for variable in self.non_trainable_variables:
+            value = stateless.get_current_value(variable)
+            new.append(variable.value if value is None else value)
+        return (outputs, new, losses) if return_losses else (outputs, new)
+
+    # -- files and configs -----------------------------------------------------------------------------------------
+
+    def save_own_variables(self, store) -> None:
+        """Put the values of this layer's own variables into `store`, a mapping, under "0", "1", ..."""
+        for i, variable in enumerate([*self._own_trainable, *self._own_non_trainable]):
+            store[str(i)] = variable.numpy()
+
+    def load_own_variables(self, store) -> None:
+        """Take the values of this layer's own variables from `store`."""
+        variables = [*self._own_trainable, *self._own_non_trainable]
+        if len(store.keys()) != len(variables):
+            if variables and not store.keys():
+                hint = "The file holds none: was the layer's state saved under another path?"
+            elif not self.built:
+                hint = "The layer is not built: call it once before loading, or give it a build()."
+            else:
+                hint = "Was the file written by another model?"
+            raise ValueError(
+                f"Layer {self.name!r} expects {len(variables)} variables ({[v.name for v in variables]}), the file "
+                f"holds {len(store.keys())} for it. {hint}"
+            )
+        for i, variable in enumerate(variables):
+            variable.assign(store[str(i)])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments that make this layer again, ready for JSON."""
+        own = _config.own_arguments(self, Layer)
+        base = {
+            "name": self.name, "trainable": self.trainable, "dtype": dtype_policies.serialize(self.dtype_policy)
+        }  # fmt: skip
+        if self.activity_regularizer is not None and "activity_regularizer" not in own:
+            base["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        return {**base, **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]):
+        """Make a layer from what `get_config` returned."""
+        return cls(**_config.revived(cls, Layer, config))
+
+    def quantize(self, mode, type_check=True, config=None):
+        """Refuse: no quantized form of this layer exists."""
+        raise NotImplementedError(f"Layer {type(self).__name__} has no quantized form (mode={mode!r}).")
+
+    def __repr__(self):
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+    __str__ = __repr__
+
+
+Layer.build = recorded_build(default_build)  # type: ignore[method-assign]
+
+
+@functools.cache
+def _is_overridden(cls: type, method: str) -> bool:
+    return getattr(cls, method) is not getattr(Layer, method)
+
+
+def _given_by_position(plan, args, name: str) -> bool:
+    return name in plan.names[: len(args)]
+
+
+def _only_spec(x):
+    """Return shape and dtype of a result of `call` on shapes: constants may be among them."""
+    return SPEC.asarray(x) if current.is_tensor(x) or isinstance(x, (Variable, np.ndarray)) else as_spec(x)
+
+
+def _explain(layer: Layer, error: Exception, args, kwargs) -> None:
+    """Say in a note to an error which layer it came from and what it was given."""
+    if getattr(error, "_explained", False):
+        return
+    try:
+        error._explained = True  # type: ignore[attr-defined]
+        given = tree.map_structure(lambda x: f"{tuple(x.shape)} {x.dtype}" if hasattr(x, "shape") else repr(x), (args, kwargs))
+        error.add_note(f"In layer {layer.path!r} of type {type(layer).__name__}, called with {given[0]} {given[1] or ''}")
+    except Exception:  # an exception class that refuses attributes keeps its own message
+        return

@@ -1,0 +1,40 @@
+"""Layers that compute their activations again in the backward pass instead of keeping them."""
+
+from typing import Any
+
+
+class RematScope:
+    """Let layers made inside compute their activations again in the backward pass.
+
+    Args:
+        mode: "full", "activations", "larger_than", "list_of_layers" or None (off).
+        output_size_threshold: For "larger_than": number of output entries from which on it applies.
+        layer_names: For "list_of_layers": names of the layers it applies to.
+    """
+
+    _stack: list["RematScope"] = []
+
+    def __init__(self, mode="full", output_size_threshold=1024, layer_names=None):
+        valid = ("full", "activations", "larger_than", "list_of_layers", None)
+        if mode not in valid:
+            raise ValueError(f"RematScope: mode={mode!r} is unknown. Expected one of {valid}.")
+        self.mode, self.output_size_threshold, self.layer_names = mode, output_size_threshold, layer_names or []
+
+    def __enter__(self):
+        RematScope._stack.append(self)
+        return self
+
+    def __exit__(self, *exc):
+        RematScope._stack.pop()
+
+    def applies_to(self, layer: Any) -> bool:
+        """Tell whether a layer is to be computed again."""
+        if self.mode == "list_of_layers":
+            return layer.name in self.layer_names
+        return self.mode in ("full", "larger_than")
+
+
+def remat_mode() -> RematScope | None:
+    """Return the innermost open `RematScope` that is not off."""
+    stack = RematScope._stack
+    return stack[-1] if stack and stack[-1].mode is not None else None
