@@ -1,0 +1,198 @@
+"""The line that shows how far an epoch is."""
+
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from multikeras import config
+
+
+def print_msg(message: str, line_break: bool = True) -> None:
+    """Print a message for the user, or log it where interactive logging is off.
+
+    >>> print_msg("ready")
+    ready
+    """
+    if not config.is_interactive_logging_enabled():
+        logging.getLogger("multikeras").info(message)
+        return
+    message = message + "\n" if line_break else message
+    try:
+        sys.stdout.write(message)
+    except UnicodeEncodeError:
+        encoding = sys.stdout.encoding or "ascii"
+        sys.stdout.write(message.encode(encoding, errors="replace").decode(encoding))
+    sys.stdout.flush()
+
+
+class Progbar:
+    """Show the progress of a loop of `target` steps and the running means of some values.
+
+    Args:
+        target: Number of steps, None where it is not known.
+        width: Characters of the bar.
+        verbose: 0 silent, 1 a bar that is redrawn, 2 one line at the end.
+        interval: Least number of seconds between two drawings.
+        stateful_metrics: Names of values shown as given; all others are averaged over steps.
+        stateless_metrics: Names of values averaged over steps; all others are shown as given.
+        unit_name: What a step is called.
+
+    >>> bar = Progbar(target=2, verbose=0)
+    >>> bar.update(1, [("loss", 1.0)]); bar.update(2, [("loss", 3.0)])
+    >>> bar.value("loss")
+    2.0
+    """
+
+    def __init__(
+        self,
+        target: int | None,
+        width: int = 20,
+        verbose: int = 1,
+        interval: float = 0.05,
+        stateful_metrics: Sequence[str] | None = None,
+        stateless_metrics: Sequence[str] | None = None,
+        unit_name: str = "step",
+    ):
+        if stateful_metrics is not None and stateless_metrics is not None:
+            raise ValueError(
+                "Only one of stateful_metrics and stateless_metrics may be given, got "
+                f"{list(stateful_metrics)} and {list(stateless_metrics)}."
+            )
+        self.target = target
+        self.width = width
+        self.verbose = verbose
+        self.interval = interval
+        self.unit_name = unit_name
+        self.stateful_metrics = set(stateful_metrics or ())
+        self.stateless_metrics = set(stateless_metrics) if stateless_metrics is not None else None
+        self.finalized = False
+        self._totals: dict[str, tuple[float, float]] = {}  # name: (sum, weight)
+        self._seen = 0
+        self._start = self._drawn_at = time.perf_counter()
+        self._after_first: float | None = None
+        self._columns = 0
+        self._redraws = hasattr(sys.stdout, "isatty") and sys.stdout.isatty() or _in_notebook()
+
+    def value(self, name: str) -> float:
+        """Return what is shown for `name`."""
+        total, weight = self._totals[name]
+        return total / max(weight, 1)
+
+    def update(self, current: int, values: Sequence[tuple[str, Any]] | None = None, finalize: bool | None = None):
+        """Note that `current` steps are done and draw the line if it is time.
+
+        Args:
+            current: Steps done so far.
+            values: Pairs of name and value, or name and list of values (their mean is taken).
+            finalize: Whether this is the last call; by default when `current` reaches the target.
+        """
+        if finalize is None:
+            finalize = self.target is not None and current >= self.target
+        steps = current - self._seen
+        for name, value in values or ():
+            self._add(name, value, steps, current)
+        self._seen = current
+        now = time.perf_counter()
+        if self.verbose == 1 and (finalize or now - self._drawn_at >= self.interval):
+            self._draw(current, finalize, now)
+        elif self.verbose == 2 and finalize:
+            seconds = now - self._start
+            print_msg(f"{self._count(current)} - {seconds:.0f}s - {self._pace(current, now)}{self._shown()}")
+        if self._after_first is None and current > 0:
+            self._after_first = now
+        self.finalized = self.finalized or finalize
+
+    def add(self, n: int, values: Sequence[tuple[str, Any]] | None = None):
+        """Note that `n` more steps are done."""
+        self.update(self._seen + n, values)
+
+    def _add(self, name: str, value: Any, steps: int, current: int):
+        if self.stateless_metrics is not None:
+            averaged = name in self.stateless_metrics
+        else:
+            averaged = name not in self.stateful_metrics
+        value = float(np.mean(np.asarray(value)))
+        if not averaged:
+            self._totals[name] = (value, 1)
+            return
+        # A step that is reported twice still counts.
+        weight = max(steps, 1)
+        total, weights = self._totals.get(name, (0.0, 0.0))
+        self._totals[name] = (total + value * weight, weights + weight)
+
+    def _count(self, current: int) -> str:
+        if self.target is None:
+            return f"{current:7d}/Unknown"
+        return f"{current:>{len(str(self.target))}d}/{self.target}"
+
+    def _seconds_per_step(self, current: int, now: float) -> float:
+        """The mean of all steps, without the first one (which compiles) once there are others."""
+        if not current:
+            return 0.0
+        if self._after_first is not None and current > 1:
+            return (now - self._after_first) / (current - 1)
+        return (now - self._start) / current
+
+    def _pace(self, current: int, now: float) -> str:
+        return f"{spelled_duration(self._seconds_per_step(current, now))}/{self.unit_name}"
+
+    def _shown(self) -> str:
+        parts = []
+        for name in self._totals:
+            value = self.value(name)
+            small = value != 0 and abs(value) <= 1e-3
+            parts.append(f" - {name}: {value:.4e}" if small else f" - {name}: {value:.4f}")
+        return "".join(parts)
+
+    def _draw(self, current: int, finalize: bool, now: float):
+        line = _bold(self._count(current)) if self.target is not None else self._count(current)
+        if self.target is not None:
+            done = self.width if not self.target else min(self.width * current // self.target, self.width)
+            line += f" \x1b[32m{'━' * done}\x1b[0m\x1b[37m{'━' * (self.width - done)}\x1b[0m"
+        if finalize or self.target is None:
+            seconds = now - self._start
+        else:
+            seconds = self._seconds_per_step(current, now) * (self.target - current)
+        line += f" {_bold(_clock(seconds))} {self._pace(current, now)}{self._shown()}"
+        visible = len(line) - line.count("\x1b[32m") * 5 - line.count("\x1b[37m") * 5
+        visible -= line.count("\x1b[1m") * 4 + line.count("\x1b[0m") * 4
+        padding = " " * max(self._columns - visible, 0)
+        self._columns = visible
+        if self._redraws:
+            print_msg("\r" + line + padding + ("\n" if finalize else ""), line_break=False)
+        elif finalize or self.interval == 0:
+            # A file or a pipe gets whole lines, one an epoch.
+            print_msg(line)
+        self._drawn_at = now
+
+
+def spelled_duration(seconds: float) -> str:
+    """Return a duration in the unit that suits it.
+
+    >>> spelled_duration(2.4), spelled_duration(0.0123), spelled_duration(4e-5)
+    ('2s', '12ms', '40us')
+    """
+    if seconds >= 1 or seconds == 0:
+        return f"{seconds:.0f}s"
+    return f"{seconds * 1e3:.0f}ms" if seconds >= 1e-3 else f"{seconds * 1e6:.0f}us"
+
+
+def _clock(seconds: float) -> str:
+    seconds = math.floor(seconds)
+    if seconds > 3600:
+        return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+    return f"{seconds // 60}:{seconds % 60:02d}" if seconds > 60 else f"{seconds}s"
+
+
+def _bold(text: str) -> str:
+    return f"\x1b[1m{text}\x1b[0m"
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules or "PYCHARM_HOSTED" in os.environ
