@@ -1,15 +1,11 @@
-"""JAX: arrays never change, so functions that read and write Variables are lifted into pure ones.
-
-Lifting is `scope.Scope`: inside it a read of a Variable gives a tracer, a write stays in the scope, and what
-was written leaves the compiled function as one more result. Which Variables a function touches is known after
-it was traced once; if it touched some that were not handed in, it is traced again with them.
+"""JAX: the primitives that compute on arrays; `_jax_programs` has those that run functions.
 
 float64 and int64 are honoured where a dtype asks for them, without switching the process to 64 bits.
 """
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,59 +17,20 @@ from jax._src.array import ArrayImpl  # the only spelling that does not start a 
 
 from multikeras import config
 from multikeras.backend import dtypes
-from multikeras.backend.interface import Backend
-from multikeras.backend.scope import Scope, SymbolicScope, stack
-from multikeras.backend.shapes import Spec, same_padding, transposed_size
+from multikeras.backend._jax_programs import JaxPrograms, JaxVariable, dtype_names
+from multikeras.backend.scope import stack
+from multikeras.backend.shapes import same_padding, transposed_size
 
 # What it says about a GPU that the installed jaxlib cannot use is no news to whoever installed it.
 logging.getLogger("jax._src.xla_bridge").setLevel(logging.ERROR)
 jax.config.update("jax_explicit_x64_dtypes", "allow")
 
 KEEPS_64_BITS = True
-"""Whether `asarray` without a dtype keeps float64 and int64 arrays (False: they become 32 bits wide, as in plain JAX)."""
+"""Whether `asarray` without a dtype keeps float64 and int64 arrays (False: 32 bits wide, as in plain JAX)."""
 
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 _WIDE = frozenset(_NARROW)
 _NONE_IS_LEAF = {"is_leaf": lambda x: x is None}
-
-
-class _Names(dict):
-    """Names of numpy dtypes: `dtype.name` builds its string anew each time."""
-
-    def __missing__(self, dtype):
-        self[dtype] = name = dtype.name
-        return name
-
-
-_names = _Names()
-
-
-class JaxVariable:
-    """What a Variable is to JAX: something that `jnp.asarray` and the operators of arrays accept."""
-
-    _store: jax.Array
-
-    def __jax_array__(self):
-        return self.value  # type: ignore[attr-defined]
-
-
-def _read(variable: Any) -> Any:
-    """Return the value of a Variable as scopes redirect it, never cast."""
-    redirect = stack.redirect
-    if redirect is not None:
-        value = redirect.get(variable)
-        if value is not None:
-            return value
-    return variable._store
-
-
-def _write(variable: Any, value: Any) -> None:
-    """Write a value that already has the dtype and shape of the Variable."""
-    redirect = stack.redirect
-    if redirect is not None:
-        redirect.set(variable, value)
-    else:
-        variable._store = value
 
 
 def _precision(dtype: str):
@@ -86,7 +43,7 @@ def _wide_inside(f: Callable) -> Callable:
 
     @functools.wraps(f)
     def wrapped(x, *args):
-        if _names[x.dtype] not in _WIDE:
+        if dtype_names[x.dtype] not in _WIDE:
             return f(x, *args)
         with jax.enable_x64(True):
             return f(x, *args)
@@ -101,64 +58,25 @@ def _gammainc(a, x):
 _igamma = _wide_inside(lax.igamma)
 
 
-class JaxBackend(Backend):
+class JaxBackend(JaxPrograms):
     name = "jax"
     Tensor = ArrayImpl
     tensor_types = (jax.Array,)
     native_inexact = frozenset(dtypes.numpy_dtype(n) for n in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
     VariableBase = JaxVariable
 
-    abs = staticmethod(jnp.abs)
-    negative = staticmethod(jnp.negative)
-    sign = staticmethod(jnp.sign)
-    floor = staticmethod(jnp.floor)
-    ceil = staticmethod(jnp.ceil)
-    round = staticmethod(jnp.round)
-    exp = staticmethod(jnp.exp)
-    expm1 = staticmethod(jnp.expm1)
-    log = staticmethod(jnp.log)
-    log1p = staticmethod(jnp.log1p)
-    sqrt = staticmethod(jnp.sqrt)
-    sin = staticmethod(jnp.sin)
-    cos = staticmethod(jnp.cos)
-    tan = staticmethod(jnp.tan)
-    sinh = staticmethod(jnp.sinh)
-    cosh = staticmethod(jnp.cosh)
-    tanh = staticmethod(jnp.tanh)
-    arcsin = staticmethod(jnp.arcsin)
-    arccos = staticmethod(jnp.arccos)
-    arctan = staticmethod(jnp.arctan)
-    arcsinh = staticmethod(jnp.arcsinh)
-    arccosh = staticmethod(jnp.arccosh)
-    arctanh = staticmethod(jnp.arctanh)
+    for _name in (
+        "abs negative sign floor ceil round exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan "
+        "arcsinh arccosh arctanh isfinite isnan bitwise_not real imag conj "
+        "add subtract multiply divide floor_divide mod power maximum minimum arctan2 equal less bitwise_and bitwise_or "
+        "bitwise_xor left_shift right_shift nextafter "
+        "where reshape transpose broadcast_to flip expand_dims einsum matmul"
+    ).split():
+        locals()[_name] = staticmethod(getattr(jnp, _name))
+    del _name
     erf = staticmethod(lax.erf)
     erfc = staticmethod(lax.erfc)
     erfinv = staticmethod(lax.erf_inv)
-    isfinite = staticmethod(jnp.isfinite)
-    isnan = staticmethod(jnp.isnan)
-    bitwise_not = staticmethod(jnp.bitwise_not)
-    real = staticmethod(jnp.real)
-    imag = staticmethod(jnp.imag)
-    conj = staticmethod(jnp.conj)
-
-    add = staticmethod(jnp.add)
-    subtract = staticmethod(jnp.subtract)
-    multiply = staticmethod(jnp.multiply)
-    divide = staticmethod(jnp.divide)
-    floor_divide = staticmethod(jnp.floor_divide)
-    mod = staticmethod(jnp.mod)
-    power = staticmethod(jnp.power)
-    maximum = staticmethod(jnp.maximum)
-    minimum = staticmethod(jnp.minimum)
-    arctan2 = staticmethod(jnp.arctan2)
-    equal = staticmethod(jnp.equal)
-    less = staticmethod(jnp.less)
-    bitwise_and = staticmethod(jnp.bitwise_and)
-    bitwise_or = staticmethod(jnp.bitwise_or)
-    bitwise_xor = staticmethod(jnp.bitwise_xor)
-    left_shift = staticmethod(jnp.left_shift)
-    right_shift = staticmethod(jnp.right_shift)
-    nextafter = staticmethod(jnp.nextafter)
     gammainc = staticmethod(_gammainc)
     complex = staticmethod(lambda re, im: lax.complex(*jnp.broadcast_arrays(re, im)))
 
@@ -168,11 +86,11 @@ class JaxBackend(Backend):
         if isinstance(x, JaxVariable):
             x = x.value  # type: ignore[attr-defined]
         if isinstance(x, jax.Array):
-            if dtype is None or (_names[x.dtype] == dtype and not x.weak_type):
+            if dtype is None or (dtype_names[x.dtype] == dtype and not x.weak_type):
                 return x
             return self.cast(x, dtype)
         if dtype == "string":
-            raise ValueError("JAX has no tensors of strings. Keep strings in numpy arrays, or use the TensorFlow backend.")
+            raise ValueError("JAX has no tensors of strings. Keep them in numpy arrays, or use the TensorFlow backend.")
         kind = type(x)
         if kind in _SCALAR_DTYPES:
             return jnp.asarray(x, dtype or _SCALAR_DTYPES[kind] or config.floatx())
@@ -186,7 +104,7 @@ class JaxBackend(Backend):
             x = _from_torch(x)
         x = np.asarray(x)
         if dtype is None:
-            dtype = _names[x.dtype]
+            dtype = dtype_names[x.dtype]
             if x.dtype.kind in "OSU":
                 raise ValueError(f"JAX has no tensors of {x.dtype} data.")
             if not KEEPS_64_BITS:
@@ -216,15 +134,13 @@ class JaxBackend(Backend):
         return x.shape
 
     def dtype(self, x):
-        return _names[x.dtype]
+        return dtype_names[x.dtype]
 
     def full(self, shape, value, dtype):
         return jnp.full(shape, value, dtype)
 
     def arange(self, start, stop, step, dtype):
         return jnp.arange(start, stop, step, dtype)
-
-    where = staticmethod(jnp.where)
 
     def unstacked(self, x):
         return list(jnp.unstack(x))
@@ -268,14 +184,6 @@ class JaxBackend(Backend):
         return tuple(lax.top_k(x, k))
 
     # -- move ------------------------------------------------------------------------------------------------------
-
-    reshape = staticmethod(jnp.reshape)
-    transpose = staticmethod(jnp.transpose)
-    broadcast_to = staticmethod(jnp.broadcast_to)
-    flip = staticmethod(jnp.flip)
-    expand_dims = staticmethod(jnp.expand_dims)
-    einsum = staticmethod(jnp.einsum)
-    matmul = staticmethod(jnp.matmul)
 
     def concatenate(self, xs, axis):
         return jnp.concatenate(xs, axis)
@@ -345,7 +253,8 @@ class JaxBackend(Backend):
 
     def max_pool(self, x, window, strides, padding, data_format):
         low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-        return lax.reduce_window(x, np.array(low, x.dtype), lax.max, *_windows(x, window, strides, padding, data_format))
+        where = _windows(x, window, strides, padding, data_format)
+        return lax.reduce_window(x, np.array(low, x.dtype), lax.max, *where)
 
     def average_pool(self, x, window, strides, padding, data_format):
         where = _windows(x, window, strides, padding, data_format)
@@ -445,8 +354,6 @@ class JaxBackend(Backend):
         _refuse_tracer(value, "the value assigned to a Variable")
         return value if value.sharding == store.sharding else jax.device_put(value, store.sharding)
 
-    stop_gradient = staticmethod(lax.stop_gradient)
-
 
 _SCALAR_DTYPES = {bool: "bool", int: "int32", float: None, complex: "complex64"}
 
@@ -454,9 +361,9 @@ _SCALAR_DTYPES = {bool: "bool", int: "int32", float: None, complex: "complex64"}
 def _refuse_tracer(value, what):
     if isinstance(value, jax.core.Tracer):
         raise RuntimeError(
-            f"JAX: {what} is a tracer: it only exists while JAX traces a function (jax.jit, jax.grad, jax.vmap, lax.scan). "
-            "Compile with multikeras.ops or model methods, which carry Variables along, or pass state in and out with "
-            "multikeras.StatelessScope or layer.stateless_call."
+            f"JAX: {what} is a tracer, which only exists while JAX traces a function (jax.jit, jax.grad, lax.scan). "
+            "Compile through multikeras (model.fit, multikeras.ops), which carries Variables along, or pass state in "
+            "and out yourself with multikeras.StatelessScope or layer.stateless_call."
         )
 
 
@@ -470,8 +377,7 @@ def _array_of(xs):
         return x.astype(dtypes.numpy_dtype(default)) if default and fits else x
     if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
         return np.array(xs)
-    from_leaves = [type(leaf) if type(leaf) in _SCALAR_DTYPES else dtypes.standardize_dtype(leaf.dtype) for leaf in leaves]
-    dtype = dtypes.result_type(*from_leaves)
+    dtype = dtypes.result_type(*(type(leaf) if type(leaf) in _SCALAR_DTYPES else leaf.dtype for leaf in leaves))
     backend = JaxBackend()
 
     def build(x):

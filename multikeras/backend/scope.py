@@ -123,3 +123,13 @@ def in_stateless_scope() -> bool:
     """Tell whether variables are redirected here."""
     scope = stack.redirect
     return scope is not None and not scope.discard_writes
+
+
+def refuses_variables() -> bool:
+    """Tell whether the user redirected variables, so that none can be made here (scopes of a backend do not refuse)."""
+    scope = stack.redirect
+    while scope is not None:
+        if isinstance(scope, StatelessScope):
+            return True
+        scope = scope.outer
+    return False

@@ -76,7 +76,7 @@ class Variable(current.VariableBase):
             self._shape = standardize_shape(shape)
             if None in self._shape:
                 raise ValueError(f"Variable {name!r}: shape={self._shape} must be fully known.")
-            if scope.in_stateless_scope():
+            if scope.refuses_variables():
                 raise ValueError(
                     f"Variable {name!r} cannot be created here: variables are redirected. Create it before, "
                     "for a layer in build() or __init__()."
