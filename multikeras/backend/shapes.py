@@ -65,7 +65,10 @@ class Spec:
     __array_priority__ = 100
 
     def __init__(self, shape, dtype="float32", sparse=False):
-        self.shape: tuple[int | None, ...] = tuple(None if d is None or d is UNKNOWN else int(d) for d in shape)
+        # A size computed from values, itself a Spec, is as unknown as None.
+        self.shape: tuple[int | None, ...] = tuple(
+            None if d is None or d is UNKNOWN or isinstance(d, Spec) else int(d) for d in shape
+        )
         self.dtype: str = dtype
         self.sparse: bool = sparse
 
@@ -208,7 +211,9 @@ def indexed(shape: tuple, key: Any) -> tuple:
     keys = list(key) if isinstance(key, tuple) else [key]
     consumed = sum(_dimensions(k) for k in keys if k is not None and k is not Ellipsis)
     if consumed > len(shape):
-        raise IndexError(f"getitem: {consumed} indices for a tensor of shape {shape}.")
+        raise ValueError(f"getitem: {consumed} indices for a tensor of shape {shape}.")
+    if sum(k is Ellipsis for k in keys) > 1:
+        raise ValueError(f"getitem: more than one Ellipsis in {keys}.")
     gap = next((i for i, k in enumerate(keys) if k is Ellipsis), len(keys))
     keys[gap : gap + 1] = [slice(None)] * (len(shape) - consumed)
     out: list[Any] = []
@@ -226,7 +231,7 @@ def indexed(shape: tuple, key: Any) -> tuple:
             out.append(_sliced(size, k))
             continue
         if isinstance(k, int) and not isinstance(k, bool) and known(k) and known(size) and not -size <= k < size:
-            raise IndexError(f"getitem: index {k} is out of range for a dimension of size {size}, shape {shape}.")
+            raise ValueError(f"getitem: index {k} is out of range for a dimension of size {size}, shape {shape}.")
         first = len(out) if first is None else first
         places.append(place)
         picked.append(_index_shape(k))

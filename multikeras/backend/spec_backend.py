@@ -242,7 +242,7 @@ class SpecBackend(Backend):
             _fail("slice", f"{len(sizes)} sizes for a tensor of shape {x.shape}.")
         if any(known(d) and known(s) and not isinstance(s, Spec) and s > d for d, s in zip(x.shape, sizes)):
             _fail("slice", f"sizes {sizes} do not fit into shape {x.shape}.")
-        return Spec((None if isinstance(s, Spec) else s for s in sizes), x.dtype)
+        return Spec(sizes, x.dtype)
 
     def slice_update(self, x, start, updates):
         if updates.ndim != x.ndim or any(known(d) and known(u) and u > d for d, u in zip(x.shape, updates.shape)):

@@ -123,15 +123,17 @@ def _contains_keras_tensor(x: Any) -> bool:
     return isinstance(x, dict) and any(map(_contains_keras_tensor, x.values()))
 
 
-def _build(function: Callable, install: bool, tensors: int, promote: bool, inexact: bool, sequence: bool) -> Callable:
+def _build(
+    function: Callable, install: bool, tensors: int, promote: bool, inexact: bool, sequence: bool, direct: bool = False
+) -> Callable:
     name = function.__name__
     if install:
         setattr(Backend, name, function)
         implementation = getattr(current, name)
     else:
-        implementation = functools.partial(function, current)
+        implementation = getattr(current, name) if direct else functools.partial(function, current)
     parameters = list(inspect.signature(function).parameters.values())[1:]
-    names = tuple(p.name for p in parameters if p.kind is not p.VAR_POSITIONAL and p.kind is not p.VAR_KEYWORD)
+    names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     native = current.Tensor
     native_inexact = current.native_inexact
 
@@ -227,12 +229,22 @@ def op(function=None, *, tensors=1, promote=False, inexact=False, sequence=False
 @overload
 def face(function: Callable[Concatenate[Any, P], R], /) -> Callable[P, R]: ...
 @overload
-def face(*, tensors: int = 1, promote: bool = False, inexact: bool = False, sequence: bool = False
-         ) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[P, R]]: ...  # fmt: skip
-def face(function=None, *, tensors=1, promote=False, inexact=False, sequence=False):
-    """Make a public op that calls the primitive of the same name; arguments as for `op`."""
+def face(*, tensors: int = 1, promote: bool = False, inexact: bool = False, sequence: bool = False,
+         direct: bool = False         ) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[P, R]]: ...  # fmt: skip
+def face(function=None, *, tensors=1, promote=False, inexact=False, sequence=False, direct=False):
+    """Make a public op that calls the primitive of the same name; arguments as for `op`.
+
+    Args:
+        direct: The body does no more than that, so eager calls go to the primitive without it.
+    """
     if function is None:
         return functools.partial(
-            _build, install=False, tensors=tensors, promote=promote, inexact=inexact, sequence=sequence
+            _build,
+            install=False,
+            tensors=tensors,
+            promote=promote,
+            inexact=inexact,
+            sequence=sequence,
+            direct=direct,
         )
-    return _build(function, False, tensors, promote, inexact, sequence)
+    return _build(function, False, tensors, promote, inexact, sequence, direct)
