@@ -1,0 +1,305 @@
+"""Control flow, derivatives and whole programs on PyTorch: all run eagerly, variables in place."""
+
+import contextlib
+import functools
+import inspect
+import math
+import threading
+
+import optree
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
+
+from multikeras.backend import dtypes, scope, shapes
+from multikeras.backend.interface import Backend
+
+DTYPE = {name: getattr(torch, name) for name in dtypes.ALL if name != "string"}
+NAME = {dtype: name for name, dtype in DTYPE.items()}
+INEXACT = frozenset(DTYPE[name] for name in dtypes.ALL if dtypes.is_inexact(name))
+
+_map = functools.partial(optree.tree_map, none_is_leaf=True, namespace="multikeras")
+_flatten = functools.partial(optree.tree_flatten, none_is_leaf=True, namespace="multikeras")
+
+
+class _State(threading.local):
+    def __init__(self):
+        self.device: torch.device | None = None
+        self.differentiating = 0  # how many derivatives are being taken around here
+        self.journals: tuple[dict, ...] = ()  # old values of variables written inside `remat`
+        self.generators: dict[torch.device, torch.Generator] = {}
+
+
+state = _State()
+
+
+class VariableBase:
+    """Base of `Variable`: lets torch functions take one in place of its tensor."""
+
+    @classmethod
+    def __torch_function__(cls, f, types, args=(), kwargs=None):
+        args, kwargs = _map(lambda x: x.value if isinstance(x, VariableBase) else x, (args, kwargs or {}))
+        return f(*args, **kwargs)
+
+
+class _differentiating:
+    """Record for a derivative, also where gradients are switched off; gives whether another is taken around it."""
+
+    def __enter__(self):
+        self.grad = torch.is_grad_enabled()
+        if not self.grad:
+            torch.set_grad_enabled(True)
+        state.differentiating += 1
+        return state.differentiating > 1
+
+    def __exit__(self, *exc):
+        state.differentiating -= 1
+        if not self.grad:
+            torch.set_grad_enabled(False)
+
+
+def _input(x):
+    """Return `x` as something to differentiate by, still connected to derivatives taken around."""
+    if x.requires_grad:
+        return x.view_as(x)
+    if x.dtype not in INEXACT:
+        return x
+    primal, tangent = forward_ad.unpack_dual(x) if forward_ad._current_level >= 0 else (x, None)
+    leaf = primal.detach().requires_grad_()
+    return leaf if tangent is None else forward_ad.make_dual(leaf, tangent)
+
+
+def _depends(y):
+    return isinstance(y, torch.Tensor) and y.requires_grad
+
+
+def _detached(y):
+    return y.detach() if _depends(y) else y
+
+
+class _CustomGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, f, box, *args):
+        output, ctx.grad = f(*args)
+        ctx.arguments = args
+        leaves, box["spec"] = _flatten(output)
+        return tuple(leaves)
+
+    @staticmethod
+    def backward(ctx, *upstream):
+        upstream = upstream[0] if len(upstream) == 1 else upstream
+        try:
+            inspect.signature(ctx.grad).bind(*ctx.arguments, upstream=upstream)
+        except TypeError:
+            grads = ctx.grad(upstream)
+        else:
+            grads = ctx.grad(*ctx.arguments, upstream=upstream)
+        grads = iter(grads if isinstance(grads, (list, tuple)) else (grads,))
+        return None, None, *(next(grads, None) if isinstance(a, torch.Tensor) else None for a in ctx.arguments)
+
+
+@contextlib.contextmanager
+def _rewound(journal):
+    """Give the variables in `journal` the values from before, for the length of a block."""
+    stores = [store for store, _ in journal.values()]
+    now, outer = [store.data for store in stores], state.journals
+    for store, before in journal.values():
+        store.data = before.clone()
+    state.journals = ()
+    try:
+        yield
+    finally:
+        state.journals = outer
+        for store, value in zip(stores, now):
+            store.data = value
+
+
+class TorchPrograms(Backend):
+    """Control and programs; see `Backend` for what each does."""
+
+    # -- control ---------------------------------------------------------------------------------------------------
+
+    def cond(self, predicate, true_fn, false_fn):
+        return true_fn() if predicate else false_fn()
+
+    def while_loop(self, condition, body, state, maximum_iterations):
+        left = math.inf if maximum_iterations is None else maximum_iterations
+        while left > 0 and condition(*state):
+            state = body(*state)
+            left -= 1
+        return tuple(state)
+
+    def scan(self, f, init, xs, length, reverse=False, unroll=1):
+        leaves, spec = _flatten(xs)
+        slices = list(zip(*(leaf.unbind(0) for leaf in leaves))) if xs is not None else [None] * length
+        carry, ys = init, []
+        for leaves in reversed(slices) if reverse else slices:
+            carry, y = f(carry, leaves if leaves is None else spec.unflatten(leaves))
+            ys.append(y)
+        if not ys:
+            return carry, None
+        if reverse:
+            ys.reverse()
+        return carry, _map(lambda *y: None if y[0] is None else torch.stack([self.asarray(i) for i in y]), *ys)
+
+    def vectorized_map(self, f, xs):
+        try:
+            return torch.vmap(f, randomness="different")(xs)
+        except (RuntimeError, ValueError):
+            # What vmap cannot batch (values that Python looks at, missing rules) still has a meaning.
+            leaves, spec = _flatten(xs)
+            ys = [f(spec.unflatten(slices)) for slices in zip(*(leaf.unbind(0) for leaf in leaves))]
+            return _map(lambda *y: torch.stack([self.asarray(i) for i in y]), *ys)
+
+    def stop_gradient(self, x):
+        return x.detach()
+
+    def custom_gradient(self, f):
+        @functools.wraps(f)
+        def call(*args, **kwargs):
+            args = [a.value if isinstance(a, VariableBase) else a for a in args]
+            box = {}
+            leaves = _CustomGradient.apply(functools.partial(f, **kwargs), box, *args)
+            return box["spec"].unflatten(leaves)
+
+        return call
+
+    def remat(self, f):
+        @functools.wraps(f)
+        def call(*args, **kwargs):
+            journal = None
+
+            def run(*args, **kwargs):
+                nonlocal journal
+                if journal is not None:
+                    with _rewound(journal):
+                        return f(*args, **kwargs)
+                journal, outer = {}, state.journals
+                state.journals = (*outer, journal)
+                try:
+                    return f(*args, **kwargs)
+                finally:
+                    state.journals = outer
+
+            if not torch.is_grad_enabled():
+                return f(*args, **kwargs)
+            return checkpoint(run, *args, use_reentrant=False, preserve_rngstate=False, **kwargs)
+
+        return call
+
+    # -- programs --------------------------------------------------------------------------------------------------
+
+    def value_and_grad(self, f, variables, has_aux=False):
+        variables = list(variables)
+
+        def call(*args):
+            leaves, redirected = [], []
+            for v in variables:
+                value = None if scope.stack.redirect is None else scope.stack.redirect.get(v)
+                if value is None and v.store.requires_grad:
+                    leaves.append(v.store)
+                    continue
+                leaves.append(_input(v.store if value is None else value))
+                redirected.append((v, leaves[-1]))
+            inner = scope.Scope(redirected) if redirected else contextlib.nullcontext()
+            with _differentiating() as nested, inner:
+                result = f(*args)
+            scalar = result[0] if has_aux else result
+            grads = [None] * len(leaves)
+            if leaves and scalar.requires_grad:
+                grads = list(torch.autograd.grad(scalar, leaves, create_graph=nested, allow_unused=True))
+            if redirected:
+                for v in inner.written.values():
+                    v.assign(inner.current_value(v))
+            return (result if nested else _map(_detached, result)), grads
+
+        return call
+
+    def vjp(self, f, xs):
+        outside = any(x.requires_grad for x in xs)
+        leaves = [_input(x) for x in xs]
+        with _differentiating() as nested:
+            result = f(*leaves)
+        keep = nested or outside
+
+        def pull(cotangents):
+            pairs = [(y, c) for y, c in zip(_flatten(result)[0], _flatten(cotangents)[0]) if _depends(y)]
+            wanted = [x for x in leaves if x.requires_grad]
+            grads = ()
+            if pairs and wanted:
+                ys, cs = zip(*pairs)
+                more = keep or state.differentiating > 0 or any(c.requires_grad for c in cs)
+                grads = torch.autograd.grad(ys, wanted, cs, retain_graph=True, create_graph=more, allow_unused=True)
+            grads = iter(grads)
+            found = [next(grads, None) if x.requires_grad else None for x in leaves]
+            return [torch.zeros_like(x) if g is None else g for x, g in zip(xs, found)]
+
+        return (result if keep else _map(_detached, result)), pull
+
+    def jvp(self, f, xs, tangents):
+        try:
+            with _differentiating() as nested, forward_ad.dual_level():
+                leaves, spec = _flatten(f(*map(forward_ad.make_dual, xs, tangents)))
+                duals = [forward_ad.unpack_dual(y) if isinstance(y, torch.Tensor) else (y, None) for y in leaves]
+        except RuntimeError:
+            return self._double_vjp(f, xs, tangents)
+        values = [y if nested else _detached(y) for y, _ in duals]
+        slopes = [t if t is not None or not isinstance(y, torch.Tensor) else torch.zeros_like(y) for y, t in duals]
+        return spec.unflatten(values), spec.unflatten(slopes if nested else map(_detached, slopes))
+
+    def _double_vjp(self, f, xs, tangents):
+        # Where torch has no forward rule: the cotangent map is linear, its transpose is the derivative.
+        with _differentiating() as nested:
+            result, pull = self.vjp(f, xs)
+            leaves, spec = _flatten(result)
+            cotangents = [torch.zeros_like(y, requires_grad=y.dtype in INEXACT) for y in leaves]
+            wanted = [c for c in cotangents if c.requires_grad]
+            pairs = [(g, t) for g, t in zip(pull(spec.unflatten(cotangents)), tangents) if _depends(g)]
+            grads = [None] * len(wanted)
+            if pairs:
+                ys, ts = zip(*pairs)
+                grads = torch.autograd.grad(ys, wanted, ts, create_graph=nested, allow_unused=True)
+            grads = iter(grads)
+            slopes = [next(grads) if c.requires_grad else None for c in cotangents]
+            slopes = [torch.zeros_like(y) if t is None else t for y, t in zip(leaves, slopes)]
+        return (result if nested else _map(_detached, result)), spec.unflatten(slopes)
+
+    def jit(self, f, variables=None, compile="auto"):
+        return torch.compile(f) if compile is True else f
+
+    def repeat(self, step, variables, compile="auto"):
+        step = self.jit(step, variables, compile)
+
+        def run(xs):
+            leaves, spec = _flatten(xs)
+            for slices in zip(*(leaf.unbind(0) for leaf in leaves)):
+                step(spec.unflatten(slices))
+
+        return run
+
+    def eval_shape(self, f, *specs):
+        def run(sizes):
+            def fake(s):
+                if not isinstance(s, shapes.Spec):
+                    return s
+                shape = [sizes[axis % len(sizes)] if size is None else size for axis, size in enumerate(s.shape)]
+                return torch.zeros(shape, dtype=DTYPE[s.dtype], device=self.device)
+
+            with FakeTensorMode(allow_non_fake_inputs=True), scope.SymbolicScope(), torch.no_grad():
+                return _flatten(f(*_map(fake, specs)))
+
+        # Unknown sizes get primes, different ones in a second run: a size that differs then depends on them.
+        try:
+            (leaves, spec), (others, _) = run((61, 67, 71, 73)), run((79, 83, 89, 97))
+        except (RuntimeError, ValueError):
+            (leaves, spec), (others, _) = run((61,)), run((79,))
+        return spec.unflatten(
+            shapes.Spec([m if m == n else None for m, n in zip(a.shape, b.shape)], NAME[a.dtype])
+            if isinstance(a, torch.Tensor) else a
+            for a, b in zip(leaves, others)
+        )  # fmt: skip
+
+    def outside_trace(self, f):
+        with unset_fake_temporarily():
+            return f()
