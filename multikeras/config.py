@@ -219,7 +219,9 @@ def dtype_policy() -> Any:
 
 def set_dtype_policy(policy: Any) -> None:
     """Set the dtype policy of layers that are told none: a name or a `DTypePolicy`."""
-    _settings.dtype_policy = None if policy is None else policy_from_name(policy)
+    if policy is None:
+        raise ValueError("Invalid `policy` argument. Expected the name of a policy or a DTypePolicy, got None.")
+    _settings.dtype_policy = policy_from_name(policy)
 
 
 # `backend/__init__` sets it once a backend is loaded.
