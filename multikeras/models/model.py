@@ -1,0 +1,163 @@
+"""`Model`: a layer that can be trained, saved and summed up."""
+
+import inspect
+import json
+from typing import Any
+
+from multikeras.core import serialization, tree
+from multikeras.core.node import KerasTensor
+from multikeras.layers.core.input_layer import InputLayer
+from multikeras.layers.layer import Layer
+from multikeras.models.summary import print_summary
+from multikeras.saving import saving_api
+from multikeras.training.trainer import Trainer
+
+
+class Model(Trainer, Layer):
+    """A layer with `compile`, `fit`, `evaluate`, `predict` and `save`.
+
+    `Model(inputs, outputs)` makes a `Functional` of the graph between symbolic tensors. A subclass makes layers in
+    `__init__` and uses them in `call`.
+
+    >>> import numpy as np
+    >>> import multikeras as mk
+    >>> inputs = mk.Input((3,))
+    >>> model = mk.Model(inputs, mk.layers.Dense(2)(inputs))
+    >>> model(np.ones((4, 3))).shape == (4, 2)
+    True
+    """
+
+    functional_class: type = None  # type: ignore[assignment]  # set by models.functional
+
+    def __new__(cls, *args, **kwargs):
+        if cls is Model and _is_functional(args, kwargs):
+            return super().__new__(cls.functional_class, *args, **kwargs)
+        return super().__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args, **kwargs):
+        if _is_functional(args, kwargs) and not isinstance(self, Model.functional_class):
+            # A subclass that hands its graph to super().__init__ becomes a kind of Functional.
+            _make_functional(type(self))
+            Model.functional_class.__init__(self, *args, **kwargs)
+            return
+        Trainer.__init__(self)
+        Layer.__init__(self, *args, **kwargs)
+
+    def call(self, *args, **kwargs):
+        """Compute the outputs."""
+        raise NotImplementedError(f"Model {type(self).__name__} does not define call().")
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers directly inside this model."""
+        return self._flatten_layers(include_self=False, recursive=False)
+
+    @layers.setter
+    def layers(self, _):
+        raise AttributeError("`layers` of a model is worked out from its attributes. Use another attribute name.")
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return one of `layers`, by name or by index."""
+        if (name is None) == (index is None):
+            raise ValueError(f"get_layer: give either name or index, got name={name!r}, index={index!r}.")
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(f"get_layer: index={index}, but model {self.name!r} has {len(self.layers)} layers.")
+            return self.layers[index]
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise ValueError(f"get_layer: no layer is named {name!r}. Existing layers are: {[x.name for x in self.layers]}.")
+
+    def summary(
+        self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False, layer_range=None
+    ) -> None:
+        """Print a table of the layers, their output shapes and numbers of weights.
+
+        Args:
+            line_length: Width of the table.
+            positions: Relative ends of the columns.
+            print_fn: Called with the text instead of printing it.
+            expand_nested: Whether to list the layers of nested models.
+            show_trainable: Whether to show which layers are trained.
+            layer_range: Names (or patterns) of the first and the last layer to list.
+        """
+        print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+
+    def save(self, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs) -> None:
+        """Write architecture, weights and training state to a `.keras` (or old `.h5`) file."""
+        saving_api.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
+    def save_weights(self, filepath, overwrite: bool = True, max_shard_size=None) -> None:
+        """Write the weights to a `.weights.h5` file."""
+        saving_api.save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
+
+    def load_weights(self, filepath, skip_mismatch: bool = False, **kwargs) -> None:
+        """Read weights from a `.weights.h5`, `.keras` or old `.h5` file."""
+        saving_api.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+
+    def build_from_config(self, config: dict) -> None:
+        """Build as `get_build_config` of the saved model said."""
+        if config and "input_shape" in config and not self._needs_named_shapes():
+            shape = config["input_shape"]
+            self.build(tuple(shape) if isinstance(shape, list) and not any(isinstance(s, (list, dict)) for s in shape) else shape)
+        elif config:
+            super().build_from_config(config)
+
+    def _needs_named_shapes(self) -> bool:
+        return False
+
+    def to_json(self, **kwargs) -> str:
+        """Return the architecture as JSON."""
+        return json.dumps(serialization.serialize_keras_object(self), **kwargs)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects=None):
+        """Make a model from what `get_config` returned."""
+        functional = Model.functional_class
+        graph = {"name", "layers", "input_layers", "output_layers"} <= config.keys()
+        if graph and (cls is Model or issubclass(cls, functional) or _takes_graph(cls)):
+            return functional.revive(cls, config, custom_objects)
+        with serialization.CustomObjectScope(custom_objects or {}):
+            return super().from_config(config)
+
+    def _has_input_layer_only(self) -> bool:
+        return all(isinstance(layer, InputLayer) for layer in self.layers)
+
+
+def _is_functional(args: tuple, kwargs: dict) -> bool:
+    """Tell whether constructor arguments are symbolic inputs and outputs."""
+    return len(args) >= 2 or (len(args) == 1 and "outputs" in kwargs) or ("inputs" in kwargs and "outputs" in kwargs)
+
+
+def _takes_graph(cls: type) -> bool:
+    parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
+    return {"inputs", "outputs"} <= parameters.keys() or (
+        any(p.kind is p.VAR_POSITIONAL for p in parameters.values()) and any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    )
+
+
+def _make_functional(cls: type) -> None:
+    """Put `Functional` in place of `Model` among the bases of `cls` and of the bases above it."""
+    if cls is Model or cls is object or not issubclass(cls, Model) or issubclass(cls, Model.functional_class):
+        return
+    for base in cls.__bases__:
+        _make_functional(base)
+    cls.__bases__ = tuple(Model.functional_class if base is Model else base for base in cls.__bases__)
+
+
+def model_from_json(json_string: str, custom_objects=None) -> Model:
+    """Make a model from `to_json()` of another."""
+    return serialization.deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+
+
+def flat_symbolic(structure: Any, what: str) -> list[KerasTensor]:
+    """Return the leaves of inputs or outputs, refusing any that is not symbolic."""
+    flat = tree.flatten(structure)
+    for x in flat:
+        if not isinstance(x, KerasTensor):
+            raise ValueError(
+                f"Model: all {what} must be symbolic tensors (made by Input and layers called on them), got {x!r} of type "
+                f"{type(x).__name__}."
+            )
+    return flat

@@ -1,0 +1,142 @@
+"""The graph between symbolic tensors, put in order once and run as a flat list of calls."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from multikeras.core import tree
+from multikeras.core.node import KerasTensor, Node, Operation, node_of
+
+
+class Graph:
+    """The nodes and operations that lead from inputs to outputs, in an order in which they can run.
+
+    Operations stand by distance from the outputs, farthest first: the order of `model.layers`, so of weights.
+    """
+
+    def __init__(self, inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]):
+        self.inputs, self.outputs = list(inputs), list(outputs)
+        sources = {id(x) for x in inputs}
+        order: list[Node] = []
+        seen_first: dict[int, int] = {}
+        state: dict[int, str] = {}
+        input_nodes = [node_of(x) for x in inputs]
+        # Depth first without recursion, so that very deep models work.
+        for output in outputs:
+            stack: list[tuple[KerasTensor, bool]] = [(output, False)]
+            while stack:
+                x, expanded = stack.pop()
+                node = node_of(x)
+                if node is None:
+                    if id(x) in sources:
+                        continue
+                    raise ValueError(
+                        f"Model: output {output!r} depends on {x!r}, which is not among the inputs. "
+                        "Every path from an output must end at one of the model's inputs."
+                    )
+                if expanded:
+                    if state[id(node)] != "done":
+                        state[id(node)] = "done"
+                        order.append(node)
+                    continue
+                if id(node) in state:
+                    continue
+                state[id(node)] = "open"
+                seen_first.setdefault(id(node.operation), len(seen_first))
+                stack.append((x, True))
+                if id(x) in sources:
+                    continue
+                if node.is_input:
+                    raise ValueError(
+                        f"Model: output {output!r} depends on input {x.name!r} (of layer {node.operation.name!r}), which is "
+                        "not among the model's inputs."
+                    )
+                stack.extend((parent, False) for parent in reversed(node.inputs))
+        for node in input_nodes:
+            if node is not None and id(node) not in state:
+                order.insert(0, node)
+                seen_first.setdefault(id(node.operation), len(seen_first))
+        self.nodes = order
+        depths = self._depths(sources)
+        operations = {id(n.operation): n.operation for n in order}
+        self.operations: list[Operation] = sorted(
+            operations.values(), key=lambda op: (-depths[id(op)], seen_first[id(op)])
+        )
+        names = [op.name for op in self.operations]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"Model: the name {name!r} is used {names.count(name)} times. All operation names must be unique.")
+
+    def _depths(self, sources) -> dict[int, int]:
+        node_depth: dict[int, int] = {}
+        depth: dict[int, int] = {}
+        inputs = {id(node_of(x)) for x in self.inputs}
+        for node in reversed(self.nodes):
+            d = max(node_depth.get(id(node), 0), depth.get(id(node.operation), 0))
+            node_depth[id(node)] = depth[id(node.operation)] = d
+            if id(node) in inputs:
+                continue
+            for parent in node.parents():
+                node_depth[id(parent)] = max(d + 1, node_depth.get(id(parent), 0))
+        return depth
+
+
+class Plan:
+    """Calls in order, each with the slots of a list of values it reads and writes."""
+
+    def __init__(self, graph: Graph):
+        slots = {id(x): i for i, x in enumerate(graph.inputs)}
+        inputs = {id(node_of(x)) for x in graph.inputs}
+        self.steps: list[tuple[Operation, int | None, Callable | None, int | list[int]]] = []
+        for node in graph.nodes:
+            if id(node) in inputs or node.is_input:
+                continue
+            reads = node.args, node.kwargs
+            single = slots[id(node.args[0])] if _is_single(node) else None
+            fill = None if single is not None else _template(reads, slots)
+            writes = []
+            for x in node.outputs:
+                writes.append(slots.setdefault(id(x), len(slots)))
+            self.steps.append((node.operation, single, fill, writes[0] if len(writes) == 1 else writes))
+        self.outputs = [slots[id(x)] for x in graph.outputs]
+        self.size = len(slots)
+
+    def run(self, inputs: Sequence[Any], call: Callable | None = None) -> list:
+        """Return the outputs for `inputs`; `call(operation, *args, **kwargs)` replaces calling operations."""
+        values = [*inputs, *[None] * (self.size - len(inputs))]
+        for operation, single, fill, writes in self.steps:
+            if single is not None and call is None:
+                result = operation(values[single])
+            else:
+                args, kwargs = ((values[single],), {}) if fill is None else fill(values)
+                result = operation(*args, **kwargs) if call is None else call(operation, *args, **kwargs)
+            if type(writes) is int:
+                values[writes] = result if not isinstance(result, (list, tuple, dict)) else tree.flatten(result)[0]
+            else:
+                for slot, value in zip(writes, tree.flatten(result)):
+                    values[slot] = value
+        return [values[i] for i in self.outputs]
+
+
+def _is_single(node: Node) -> bool:
+    return len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], KerasTensor)
+
+
+def _template(arguments: Any, slots: dict[int, int]) -> Callable:
+    """Return a function that puts values in place of the symbolic tensors of `arguments`."""
+
+    def slot_of(x):
+        return _Slot(slots[id(x)]) if isinstance(x, KerasTensor) else x
+
+    template = tree.map_structure(slot_of, arguments)
+
+    def fill(values):
+        return tree.map_structure(lambda x: values[x.index] if type(x) is _Slot else x, template)
+
+    return fill
+
+
+class _Slot:
+    __slots__ = ("index",)
+
+    def __init__(self, index: int):
+        self.index = index
