@@ -15,7 +15,7 @@ from multikeras.backend._torch_programs import DTYPE, INEXACT, NAME, TorchProgra
 _SCALARS = frozenset((bool, int, float, complex))
 # Where to compute what torch has no kernel for, https://docs.pytorch.org/docs/stable/tensor_attributes.html
 _WIDE = {
-    torch.bool: torch.int32, torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64,
+    torch.bool: torch.int64, torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64,
     torch.float8_e4m3fn: torch.float32, torch.float8_e5m2: torch.float32,
 }  # fmt: skip
 # numpy reads dtypes it does not know as integers of their size.
@@ -42,25 +42,13 @@ class Module(torch.nn.Module):
     """Base of `Layer`: a torch module whose attributes stay plain attributes, which keeps reading them fast."""
 
     def __new__(cls, *args, **kwargs):
-        instance = super().__new__(cls)
+        instance = super().__new__(cls, *args, **kwargs)
         # Here and not in __init__, which users call late or with arguments of their own.
         torch.nn.Module.__init__(instance)
         return instance
 
-    def __init__(self, *args, **kwargs):
-        super(torch.nn.Module, self).__init__(*args, **kwargs)
-
-    def __setattr__(self, name, value):
-        object.__setattr__(self, name, value)
-        if isinstance(value, torch.nn.Module):
-            self._modules[name] = value
-        elif isinstance(value, torch.nn.Parameter):
-            self._parameters[name] = value
-
-    def __delattr__(self, name):
-        self._modules.pop(name, None)
-        self._parameters.pop(name, None)
-        object.__delattr__(self, name)
+    def __init__(self):
+        pass
 
 
 def _default_device() -> torch.device:
@@ -207,7 +195,7 @@ class TorchBackend(TorchPrograms):
             return torch.tensor(x, dtype=DTYPE[dtype], device=self.device)
         elif isinstance(x, VariableBase):
             x = x.value
-        elif isinstance(x, (list, tuple)):
+        elif isinstance(x, (list, tuple, range)):
             x, dtype = self._from_sequence(x, dtype)
         elif hasattr(x, "__dlpack__") and not isinstance(x, (np.ndarray, np.generic)):
             try:
@@ -336,24 +324,24 @@ class TorchBackend(TorchPrograms):
     def sort(self, x, axis):
         if x.is_complex():
             return torch.take_along_dim(x, self.argsort(x, axis).long(), axis)
-        return torch.sort(x, axis, stable=True).values
+        return torch.sort(x, dim=axis, stable=True).values
 
     def argsort(self, x, axis):
         if not x.is_complex():
-            return torch.sort(x, axis, stable=True).indices.to(torch.int32)
-        by_imag = torch.sort(x.imag, axis, stable=True).indices
-        by_real = torch.sort(torch.take_along_dim(x.real, by_imag, axis), axis, stable=True).indices
+            return torch.sort(x, dim=axis, stable=True).indices.to(torch.int32)
+        by_imag = torch.sort(x.imag, dim=axis, stable=True).indices
+        by_real = torch.sort(torch.take_along_dim(x.real, by_imag, axis), dim=axis, stable=True).indices
         return torch.take_along_dim(by_imag, by_real, axis).to(torch.int32)
 
     def top_k(self, x, k):
         # torch.topk does not say which of equal entries it picks.
-        values, indices = torch.sort(x, -1, descending=True, stable=True)
+        values, indices = torch.sort(x, dim=-1, descending=True, stable=True)
         return values[..., :k], indices[..., :k].to(torch.int32)
 
     # -- move ------------------------------------------------------------------------------------------------------
 
     reshape, broadcast_to, expand_dims = torch.reshape, torch.broadcast_to, torch.unsqueeze
-    concatenate, flip, squeeze = torch.concatenate, torch.flip, torch.squeeze
+    concatenate, squeeze, flip = torch.concatenate, torch.squeeze, _widened(torch.flip)
     transpose = torch.permute
 
     def pad(self, x, widths, mode="constant", value=0):
@@ -397,7 +385,7 @@ class TorchBackend(TorchPrograms):
                     # numpy counts integers beside index tensors among these, torch takes them out first.
                     keys[i] = torch.as_tensor(k, device=x.device).reshape(1)
                 axis += 1
-        return (x.flip(flips) if flips else x)[tuple(keys)]
+        return (self.flip(x, flips) if flips else x)[tuple(keys)]
 
     def _index(self, k):
         k = self.asarray(k)
@@ -482,9 +470,8 @@ class TorchBackend(TorchPrograms):
 
     def einsum(self, subscripts, *xs):
         dtype = xs[0].dtype
-        wide = _WIDE.get(dtype)
-        if wide is None:
-            return torch.einsum(subscripts, *xs)
+        # Sums of small integers come back as int64, which the next product refuses.
+        wide = _WIDE.get(dtype, dtype) if dtype in INEXACT else torch.int64
         return torch.einsum(subscripts, *(x.to(wide) for x in xs)).to(dtype)
 
     def conv(self, x, kernel, strides, padding, dilation, groups, data_format):
@@ -642,11 +629,11 @@ class TorchBackend(TorchPrograms):
         if self.device.type != "cpu":
             torch.accelerator.synchronize()
 
-    def register(self, module, name, what):
-        if isinstance(what, VariableBase):
-            module._parameters[name.replace(".", "_")] = what.store
-        elif isinstance(what, torch.nn.Module):
-            module._modules[name.replace(".", "_")] = what
+    def register(self, module, name, value):
+        if isinstance(value, VariableBase):
+            module._parameters[name.replace(".", "_")] = value.store
+        elif isinstance(value, torch.nn.Module):
+            module._modules[name.replace(".", "_")] = value
 
     def unregister(self, module, name):
         for table in (module._parameters, module._modules):
