@@ -239,13 +239,11 @@ class JaxBackend(JaxPrograms):
     def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
         first = 2 if data_format == "channels_first" else 1
         pads = []
-        for i, (stride, extra, d) in enumerate(zip(strides, output_padding, dilation)):
-            size, window = x.shape[first + i], (kernel.shape[i] - 1) * d + 1
-            low = window - 1
-            if padding == "same":
-                low -= max(window - stride, 0) // 2 if extra is None else window // 2
-            high = transposed_size(size, kernel.shape[i], stride, padding, extra, d)
-            pads.append((low, high - (size - 1) * stride + window - 2 - low))
+        for n, w, s, extra, step in zip(x.shape[first:], kernel.shape, strides, output_padding, dilation):
+            reach = (w - 1) * step
+            cut = 0 if padding == "valid" else max(reach + 1 - s, 0) // 2 if extra is None else (reach + 1) // 2
+            size = transposed_size(n, w, s, padding, extra, step)
+            pads.append((reach - cut, size - (n - 1) * s - 1 + cut))
         return lax.conv_general_dilated(
             x, jnp.flip(kernel, tuple(range(kernel.ndim - 2))), (1,) * len(strides), pads, lhs_dilation=strides,
             rhs_dilation=dilation, dimension_numbers=_layouts(x.ndim, data_format, "OI"),
