@@ -1,0 +1,407 @@
+"""The TensorFlow backend's control flow, differentiation, compilation and variables."""
+
+import os
+import re
+import sys
+from contextlib import nullcontext
+
+from multikeras.backend import dtypes, scope
+from multikeras.backend.interface import Backend
+from multikeras.backend.shapes import Spec
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# TensorFlow loads Keras, where it is installed, only to register its optimizers; None makes it go without.
+_skipped = "keras.src.optimizers" not in sys.modules and "keras" not in sys.modules
+if _skipped:
+    sys.modules["keras.src.optimizers"] = None  # type: ignore[assignment]
+try:
+    import tensorflow as tf
+finally:
+    if _skipped:
+        del sys.modules["keras.src.optimizers"]
+
+nest = tf.nest
+DTYPE = {name: tf.as_dtype(name) for name in dtypes.ALL}
+
+
+def _given(tree):
+    """Return the leaves of `tree` that are not None and the function that puts others in their places."""
+    leaves = nest.flatten(tree)
+    there = [i for i, leaf in enumerate(leaves) if leaf is not None]
+
+    def rebuilt(new):
+        out = [None] * len(leaves)
+        for i, leaf in zip(there, new):
+            out[i] = leaf
+        return nest.pack_sequence_as(tree, out)
+
+    return [leaves[i] for i in there], rebuilt
+
+
+def _static_size(leaves, length):
+    for leaf in leaves:
+        if leaf.shape[0] is not None:
+            return leaf.shape[0]
+    return length
+
+
+class Module(tf.__internal__.tracking.Trackable):
+    """Base of layers: savers of TensorFlow find its variables and functions when they ask, not as they are set."""
+
+    def _trackable_children(self, save_type="checkpoint", **kwargs):
+        children = dict(super()._trackable_children(save_type, **kwargs))
+        for variable in getattr(self, "variables", ()):
+            store = getattr(variable, "store", variable)
+            if isinstance(store, tf.Variable):
+                name = getattr(variable, "path", None) or store.name
+                while name in children and children[name] is not store:
+                    name += "_"
+                children[name] = store
+        if save_type == "savedmodel":
+            kinds = (tf.types.experimental.GenericFunction, tf.types.experimental.ConcreteFunction)
+            children.update({k: v for k, v in vars(self).items() if isinstance(v, kinds)})
+        return children
+
+
+class VariableBase(tf.__internal__.types.Tensor):
+    """What lets TensorFlow's functions and tapes take a `Variable` for the `tf.Variable` in it."""
+
+    _should_act_as_resource_variable = True
+
+    @property
+    def handle(self):
+        return self._store.handle
+
+    _handle = handle
+
+    @property
+    def _unique_id(self):
+        return self._store._unique_id
+
+    @property
+    def _shared_name(self):
+        return self._store._shared_name
+
+    @property
+    def _in_graph_mode(self):
+        return self._store._in_graph_mode
+
+    def __tf_tensor__(self, dtype=None, name=None):
+        return tf.convert_to_tensor(self.value, dtype, name=name)
+
+
+class Programs(Backend):
+    """Control flow, programs, devices and variables."""
+
+    Module = Module
+    VariableBase = VariableBase
+    variables_in_place = True
+
+    # -- control ---------------------------------------------------------------------------------------------------
+
+    def _branch(self, f):
+        """Return `f` as a function giving its leaves and the variables it wrote, with writes kept from the outside."""
+        inner = scope.Scope()
+        with inner:
+            out = f()
+        return out, inner
+
+    def cond(self, predicate, true_fn, false_fn):
+        if isinstance(predicate, (bool, int)):
+            return true_fn() if predicate else false_fn()
+        predicate = self.cast(self.asarray(predicate), "bool")
+        if tf.executing_eagerly():
+            return true_fn() if predicate else false_fn()
+        if scope.stack.redirect is None or scope.stack.redirect.discard_writes:
+            return tf.cond(predicate, lambda: self._tensors(true_fn()), lambda: self._tensors(false_fn()))
+        written = {**self._written(true_fn), **self._written(false_fn)}
+        variables = list(written.values())
+
+        def lifted(f):
+            out, inner = self._branch(f)
+            values = [inner.current_value(v) for v in variables]
+            return self._tensors(out), [self.asarray(v.value) if x is None else x for v, x in zip(variables, values)]
+
+        out, values = tf.cond(predicate, lambda: lifted(true_fn), lambda: lifted(false_fn))
+        for variable, value in zip(variables, values):
+            scope.stack.redirect.set(variable, value)
+        return out
+
+    def _tensors(self, tree):
+        return nest.map_structure(lambda x: None if x is None else self.asarray(x), tree)
+
+    def _written(self, f, *args):
+        """Return the variables that `f` writes, found by tracing it aside."""
+        with tf.__internal__.FuncGraph("aside").as_default(), scope.Scope() as inner:
+            f(*nest.map_structure(lambda x: x if x is None else tf.compat.v1.placeholder(x.dtype, x.shape), args))
+        return inner.written
+
+    def _lifted_loop(self, body, state):
+        """Return `body` and `state` with the redirected variables that `body` writes as part of the state."""
+        variables = []
+        if scope.stack.redirect is not None and not tf.executing_eagerly():
+            variables = list(self._written(lambda *s: body(*s), *state).values())
+
+        def lifted(values, *state):
+            if not variables:
+                return [], body(*state)
+            with scope.Scope(list(zip(variables, values))) as inner:
+                out = body(*state)
+            return [inner.current_value(v) for v in variables], out
+
+        return variables, [self.asarray(v.value) for v in variables], lifted
+
+    def while_loop(self, condition, body, state, maximum_iterations):
+        state = tuple(self._tensors(s) for s in state)
+        variables, values, lifted = self._lifted_loop(body, state)
+        dtype_of = [None if x is None else x.dtype for x in nest.flatten(state)]
+
+        def step(values, state):
+            values, out = lifted(values, *state)
+            leaves = nest.flatten(out if isinstance(out, tuple) else (out,))
+            leaves = [x if d is None else self.asarray(x, d.name) for x, d in zip(leaves, dtype_of)]
+            return values, nest.pack_sequence_as(state, leaves)
+
+        def test(values, state):
+            with scope.Scope(list(zip(variables, values))) if variables else nullcontext():
+                return self.cast(self.asarray(condition(*state)), "bool")
+
+        values, state = tf.while_loop(test, step, (values, state), maximum_iterations=maximum_iterations)
+        for variable, value in zip(variables, values):
+            scope.stack.redirect.set(variable, value)
+        return state
+
+    def scan(self, f, init, xs, length, reverse=False, unroll=1):
+        init = self._tensors(init)
+        inputs, x_of = _given(self._tensors(xs))
+        n = _static_size(inputs, length)
+        size = n if n is not None else tf.shape(inputs[0])[0]
+        if n is not None and (tf.executing_eagerly() or n <= max(int(unroll), 1)) and n > 0:
+            carry, ys = init, [None] * n
+            columns = [tf.unstack(x, n) for x in inputs]
+            for i in reversed(range(n)) if reverse else range(n):
+                carry, ys[i] = f(carry, x_of([c[i] for c in columns]))
+            stacked = [None if row[0] is None else tf.stack(row) for row in zip(*(nest.flatten(y) for y in ys))]
+            return carry, nest.pack_sequence_as(ys[0], stacked)
+
+        def step(i, carry):
+            return f(carry, x_of([tf.gather(x, i) for x in inputs]))
+
+        variables, values, lifted = self._lifted_loop(step, (tf.constant(0), init))
+        carried, carry_of = _given(init)
+        with tf.__internal__.FuncGraph("aside").as_default(), scope.SymbolicScope():
+            _, y = step(tf.constant(0), nest.map_structure(lambda x: x if x is None else tf.identity(x), init))
+            outputs, y_of = _given(self._tensors(y))
+            specs = [(o.dtype, o.shape) for o in outputs]
+        arrays = [tf.TensorArray(d, size, element_shape=s, infer_shape=True) for d, s in specs]
+
+        def body(k, values, carried, arrays):
+            i = size - 1 - k if reverse else k
+            values, (carry, y) = lifted(values, i, carry_of(carried))
+            new = [self.asarray(c, d.dtype.name) for c, d in zip(_given(carry)[0], carried)]
+            return k + 1, values, new, [a.write(i, o) for a, o in zip(arrays, _given(self._tensors(y))[0])]
+
+        _, values, carried, arrays = tf.while_loop(
+            lambda k, *_: k < size, body, (tf.constant(0), values, carried, arrays), maximum_iterations=size
+        )
+        for variable, value in zip(variables, values):
+            scope.stack.redirect.set(variable, value)
+        return carry_of(carried), y_of([a.stack() for a in arrays])
+
+    def vectorized_map(self, f, xs):
+        xs = self._tensors(xs)
+        try:
+            return tf.vectorized_map(lambda x: self._tensors(f(x)), xs)
+        except (ValueError, NotImplementedError):
+            return self.scan(lambda c, x: (c, f(x)), (), xs, None)[1]
+
+    def stop_gradient(self, x):
+        return tf.stop_gradient(x)
+
+    def custom_gradient(self, f):
+        def called(*args, **kwargs):
+            output, grad = f(*args, **kwargs)
+
+            def with_variables(*upstream, variables=None):
+                grads = grad(*upstream)
+                return grads if variables is None else (grads, [None] * len(variables))
+
+            return output, with_variables
+
+        return tf.custom_gradient(called)
+
+    def remat(self, f):
+        def rematerialized(*args, **kwargs):
+            leaves = nest.flatten((args, kwargs))
+            where = [i for i, x in enumerate(leaves) if isinstance(x, tf.Tensor) and x.dtype in self.native_inexact]
+
+            def called(tensors):
+                new = list(leaves)
+                for i, x in zip(where, tensors):
+                    new[i] = x
+                args_, kwargs_ = nest.pack_sequence_as((args, kwargs), new)
+                return f(*args_, **kwargs_)
+
+            before, rebuild = {}, []
+
+            @tf.custom_gradient
+            def run(*tensors):
+                # What f writes must be written once, and the second run must start from the same values.
+                with scope.Scope() as first:
+                    out = called(tensors)
+                for variable in first.written.values():
+                    before[id(variable)] = (variable, tf.identity(self.asarray(variable.value)))
+                    variable.assign(first.current_value(variable))
+                flat, rebuilt = _given(self._tensors(out))
+                rebuild.append(rebuilt)
+
+                def grad(*upstream, variables=None):
+                    variables = list(variables or ())
+                    with tf.control_dependencies(upstream), tf.GradientTape() as tape:
+                        again = [tf.identity(x) for x in tensors]
+                        tape.watch(again)
+                        tape.watch(variables)
+                        with scope.Scope(before.values()):
+                            flat, _ = _given(self._tensors(called(again)))
+                    grads = tape.gradient(flat, [*again, *variables], list(upstream))
+                    of_tensors, of_variables = grads[: len(again)], grads[len(again) :]
+                    return (of_tensors, of_variables) if variables else of_tensors
+
+                return flat, grad
+
+            out = run(*(leaves[i] for i in where))
+            return rebuild[-1](out if isinstance(out, (list, tuple)) else [out])
+
+        return rematerialized
+
+    # -- programs --------------------------------------------------------------------------------------------------
+
+    def value_and_grad(self, f, variables, has_aux=False):
+        variables = list(variables)
+
+        def run(*args, **kwargs):
+            redirect = scope.stack.redirect
+            sources = [None if redirect is None else redirect.get(v) for v in variables]
+            sources = [getattr(v, "store", v) if s is None else s for v, s in zip(variables, sources)]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                for s in sources:
+                    if s.dtype in self.native_inexact:
+                        tape.watch(s)
+                out = f(*args, **kwargs)
+                loss = self.asarray(out[0] if has_aux else out)
+            grads = tape.gradient(loss, sources)
+            return out, [g if g is None or isinstance(g, tf.Tensor) else tf.convert_to_tensor(g) for g in grads]
+
+        return run
+
+    def vjp(self, f, xs):
+        xs = [tf.identity(x) for x in xs]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(xs)
+            out = f(*xs)
+        leaves, _ = _given(out)
+
+        def pull(cotangents):
+            given = [self.asarray(c, x.dtype.name) for c, x in zip(_given(cotangents)[0], leaves)]
+            grads = tape.gradient(leaves, xs, given, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            return [tf.convert_to_tensor(g) for g in grads]
+
+        return out, pull
+
+    def jvp(self, f, xs, tangents):
+        xs = [tf.identity(x) for x in xs]
+        # The derivative of the vector-Jacobian product, which is linear in u, in the direction of the tangents.
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as tape:
+                tape.watch(xs)
+                out = f(*xs)
+            leaves, rebuilt = _given(out)
+            us = [tf.ones_like(x) for x in leaves]
+            outer.watch(us)
+            grads = tape.gradient(leaves, xs, us, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            grads = [tf.convert_to_tensor(g) for g in grads]
+        return out, rebuilt(outer.gradient(grads, us, list(tangents), tf.UnconnectedGradients.ZERO))
+
+    def _xla(self, compile):
+        """Return whether XLA compiles: "auto" means no, because its convolutions are slow on CPUs."""
+        return compile is True
+
+    def jit(self, f, variables=None, compile="auto"):
+        compiled = tf.function(f, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+
+        def run(*args, **kwargs):
+            # Redirected variables are values of this moment: a trace would freeze them.
+            return f(*args, **kwargs) if scope.stack.redirect is not None else compiled(*args, **kwargs)
+
+        run.compiled = compiled
+        return run
+
+    def repeat(self, step, variables, compile="auto"):
+        def run(xs):
+            leaves = nest.flatten(xs)
+            n = _static_size(leaves, None)
+            size = tf.shape(leaves[0])[0] if n is None else n
+
+            def body(i):
+                step(nest.map_structure(lambda x: tf.gather(x, i), xs))
+                return i + 1
+
+            tf.while_loop(lambda i: i < size, body, (tf.constant(0),), parallel_iterations=1, maximum_iterations=n)
+
+        compiled = tf.function(run, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+        return lambda xs: compiled(self._tensors(xs))
+
+    def eval_shape(self, f, *specs):
+        def placeholder(x):
+            return tf.compat.v1.placeholder(DTYPE[x.dtype], x.shape) if isinstance(x, Spec) else x
+
+        def spec(x):
+            return Spec(tuple(x.shape), x.dtype.name) if isinstance(x, self.tensor_types) else x
+
+        with tf.__internal__.FuncGraph("shapes").as_default(), scope.SymbolicScope():
+            return nest.map_structure(spec, f(*nest.map_structure(placeholder, specs)))
+
+    # -- devices, variables ----------------------------------------------------------------------------------------
+
+    def devices(self, kind=None):
+        found = [d.name.rpartition("device:")[2].lower() for d in tf.config.list_logical_devices()]
+        return [d for d in found if kind is None or d.startswith(kind.lower() + ":")]
+
+    def device_scope(self, device):
+        name = device.lower().lstrip("/").removeprefix("device:").replace("cuda", "gpu")
+        name = name if ":" in name else f"{name}:0"
+        if name not in self.devices():
+            raise ValueError(f"device={device!r} is not there. Devices: {', '.join(self.devices())}.")
+        return tf.device(name)
+
+    def synchronize(self, tree):
+        tf.test.experimental.sync_devices()
+
+    def make_variable(self, value, trainable, name):
+        if not hasattr(value, "numpy"):
+            constant = tf.get_static_value(value)
+            if constant is None:
+                raise ValueError(f"Variable {name!r} is made inside a compiled function of a value computed there.")
+            value = constant
+        name = re.sub(r"[^\w./>-]", "_", name)
+        with tf.init_scope():
+            return tf.Variable(value, trainable=trainable, name=name if name[:1].isalnum() else f"v{name}")
+
+    def set_trainable(self, store, trainable):
+        store._trainable = bool(trainable)
+
+    def outside_trace(self, f):
+        if tf.executing_eagerly():
+            return f()
+        with tf.init_scope():
+            return f()
+
+    def read(self, store):
+        return store.value() if isinstance(store, tf.Variable) else store
+
+    def assign(self, store, value):
+        store.assign(value, read_value=False)
+        return store
+
+    def seed(self, seed):
+        tf.random.set_seed(seed)

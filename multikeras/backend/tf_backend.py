@@ -1,0 +1,760 @@
+"""The primitives on TensorFlow, eager and in graphs.
+
+Raw operations are used where they exist: they skip the dispatch of `tf.*`, half of what a small eager call costs.
+Where TensorFlow has no kernel for a dtype, the operation runs in a wider one and the result is cast back.
+"""
+
+import math
+
+import numpy as np
+
+from multikeras import config
+from multikeras.backend import dtypes, shapes
+from multikeras.backend._tf_programs import DTYPE, Programs, VariableBase, tf
+
+R = tf.raw_ops
+
+_BOOL = {tf.bool: tf.int32}
+_UNSIGNED = {tf.uint8: tf.int32, tf.uint16: tf.int32, tf.uint32: tf.int64, tf.uint64: tf.int64}
+_INTEGERS = {tf.int8: tf.int32, tf.int16: tf.int32, **_UNSIGNED}
+_HALF = {tf.float16: tf.float32, tf.bfloat16: tf.float32}
+_FLOAT8 = {DTYPE[name]: tf.float32 for name in dtypes.FLOAT8}
+_KEY_BITS = {tf.float32: tf.int32, tf.float64: tf.int64}
+_SIGNED = {tf.uint8: tf.int8, tf.uint16: tf.int16, tf.uint32: tf.int32, tf.uint64: tf.int64}
+
+
+def _cast(x, dtype):
+    return x if x.dtype == dtype else R.Cast(x=x, DstT=dtype)
+
+
+def _wide(f, *gaps):
+    """Return `f` running in a wider dtype where its first argument's dtype is one of `gaps`."""
+    wider = {k: v for gap in gaps for k, v in gap.items()}
+
+    def run(x, *xs, **kwargs):
+        dtype = wider.get(x.dtype)
+        if dtype is None:
+            return f(x, *xs, **kwargs)
+        out = f(_cast(x, dtype), *(_cast(y, dtype) for y in xs), **kwargs)
+        return tuple(_cast(y, x.dtype) for y in out) if isinstance(out, tuple) else _cast(out, x.dtype)
+
+    return run
+
+
+def _unary(name, *gaps):
+    op = getattr(R, name)
+    return staticmethod(_wide(lambda x: op(x=x), *gaps) if gaps else lambda x: op(x=x))
+
+
+def _binary(name, *gaps):
+    op = getattr(R, name)
+    return staticmethod(_wide(lambda x, y: op(x=x, y=y), *gaps) if gaps else lambda x, y: op(x=x, y=y))
+
+
+def _for(dtype, then, otherwise):
+    """Return the function `then` of arguments of `dtype`, `otherwise` of others."""
+    return staticmethod(lambda x, *y: then(x, *y) if x.dtype == dtype else otherwise(x, *y))
+
+
+def _bitwise(name, logical):
+    op, of_bools = getattr(R, name), getattr(R, logical)
+    return _for(tf.bool, lambda x, y: of_bools(x=x, y=y), lambda x, y: op(x=x, y=y))
+
+
+def _axes(x, axis):
+    if axis is None:
+        return list(range(x.shape.rank)) if x.shape.rank else np.zeros(0, np.int32)
+    return np.asarray(axis, np.int32) if isinstance(axis, tuple) else axis
+
+
+def _reduction(name, of_bools, *gaps):
+    op, logical = getattr(R, name), getattr(R, of_bools)
+
+    def of_numbers(x, axis, keepdims):
+        return op(input=x, axis=axis, keep_dims=keepdims)
+
+    if gaps:
+        of_numbers = _wide(of_numbers, *gaps)
+
+    def reduce(self, x, axis=None, keepdims=False):
+        axis = _axes(x, axis)
+        if x.dtype == tf.bool:
+            return logical(input=x, axis=axis, keep_dims=keepdims)
+        return op(input=x, axis=axis, keep_dims=keepdims)
+
+    return reduce
+
+
+def _is_static(shape):
+    return all(isinstance(s, (int, np.integer)) for s in shape)
+
+
+def _last(f):
+    """Let `f`, which works along the last axis, work along any."""
+
+    def run(self, x, axis):
+        rank = x.shape.rank
+        if axis in (-1, rank - 1):
+            return f(self, x)
+        order = list(range(rank))
+        order[axis], order[-1] = order[-1], order[axis]
+        return self.transpose(f(self, self.transpose(x, order)), order)
+
+    return run
+
+
+def _sort_key(x):
+    """Return signed integers ordered as `x` is, NaN last."""
+    if x.dtype in _HALF:
+        x = _cast(x, tf.float32)
+    if x.dtype in _KEY_BITS:
+        zero = tf.zeros((), x.dtype)
+        x = tf.where(tf.math.is_nan(x), tf.constant(np.nan, x.dtype), x + zero)
+        bits = tf.bitcast(x, _KEY_BITS[x.dtype])
+        return tf.where(bits < 0, tf.bitwise.bitwise_xor(bits, bits.dtype.max), bits)
+    if x.dtype in _SIGNED:
+        bits = tf.bitcast(x, _SIGNED[x.dtype])
+        return tf.bitwise.bitwise_xor(bits, tf.constant(bits.dtype.min, bits.dtype))
+    return _cast(x, tf.int32) if x.dtype == tf.bool else x
+
+
+def _next_half(x, y):
+    """Return the 16-bit float after `x` on the way to `y`: the bits of its magnitude, one more or less."""
+    bits = tf.bitcast(x, tf.int16)
+    one = tf.ones((), tf.int16)
+    step = tf.where((x < y) == (x > 0), one, -one)
+    from_zero = tf.where(y > 0, one, one + tf.int16.min)
+    moved = tf.bitcast(tf.where(x == 0, from_zero, bits + step), x.dtype)
+    return tf.where((x < y) | (x > y), moved, tf.where(x == y, y, x + y))
+
+
+class TensorFlowBackend(Programs):
+    """The primitives on TensorFlow."""
+
+    name = "tensorflow"
+    Tensor = type(tf.constant(0))
+    tensor_types = (tf.Tensor, tf.Variable, tf.IndexedSlices)
+    native_inexact = frozenset(DTYPE[d] for d in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
+
+    abs = _for(tf.complex64, lambda x: R.ComplexAbs(x=x, Tout=tf.float32), _wide(tf.abs, _UNSIGNED, _BOOL))
+    negative = _unary("Neg", _UNSIGNED)
+    sign = _unary("Sign", _UNSIGNED)
+    floor, ceil, round = _unary("Floor"), _unary("Ceil"), _unary("Rint", _HALF)
+    exp, expm1, log, log1p, sqrt = (_unary(n) for n in ("Exp", "Expm1", "Log", "Log1p", "Sqrt"))
+    sin, cos, tan, sinh, cosh, tanh = (_unary(n) for n in ("Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh"))
+    arcsin, arccos, arctan = _unary("Asin"), _unary("Acos"), _unary("Atan")
+    arcsinh, arccosh, arctanh = _unary("Asinh"), _unary("Acosh"), _unary("Atanh")
+    erf, erfc = _unary("Erf"), _unary("Erfc")
+    erfinv = staticmethod(_wide(lambda x: tf.math.erfinv(x), _HALF))
+    bitwise_not = _for(tf.bool, lambda x: R.LogicalNot(x=x), lambda x: R.Invert(x=x))
+    real, imag = staticmethod(tf.math.real), staticmethod(tf.math.imag)
+    conj = staticmethod(lambda x: R.Conj(input=x) if x.dtype.is_complex else x)
+
+    add = _for(tf.bool, lambda x, y: R.LogicalOr(x=x, y=y), lambda x, y: R.AddV2(x=x, y=y))
+    multiply = _for(tf.bool, lambda x, y: R.LogicalAnd(x=x, y=y), lambda x, y: R.Mul(x=x, y=y))
+    subtract, divide = _binary("Sub"), _binary("RealDiv")
+    floor_divide, mod = _binary("FloorDiv", _BOOL), _binary("FloorMod", _BOOL)
+    power = _binary("Pow", _UNSIGNED)
+    maximum, minimum = _binary("Maximum", _BOOL), _binary("Minimum", _BOOL)
+    arctan2 = staticmethod(lambda y, x: R.Atan2(y=y, x=x))
+    equal, less = _binary("Equal"), staticmethod(lambda x, y: R.Less(x=x, y=y) if x.dtype != tf.bool else ~x & y)
+    bitwise_and = _bitwise("BitwiseAnd", "LogicalAnd")
+    bitwise_or = _bitwise("BitwiseOr", "LogicalOr")
+    bitwise_xor = staticmethod(lambda x, y: tf.not_equal(x, y) if x.dtype == tf.bool else R.BitwiseXor(x=x, y=y))
+    left_shift, right_shift = _binary("LeftShift", _BOOL), _binary("RightShift", _BOOL)
+    nextafter = staticmethod(lambda x, y: _next_half(x, y) if x.dtype in _HALF else R.NextAfter(x1=x, x2=y))
+    gammainc = staticmethod(_wide(lambda a, x: R.Igamma(a=a, x=x), _HALF))
+    complex = staticmethod(tf.complex)
+
+    def isfinite(self, x):
+        if x.dtype.is_complex:
+            return R.IsFinite(x=tf.math.real(x)) & R.IsFinite(x=tf.math.imag(x))
+        return R.IsFinite(x=x) if x.dtype.is_floating else tf.ones_like(x, tf.bool)
+
+    def isnan(self, x):
+        return R.NotEqual(x=x, y=x, incompatible_shape_error=True)
+
+    # -- tensors ---------------------------------------------------------------------------------------------------
+
+    def asarray(self, x, dtype=None):
+        kind = type(x)
+        if isinstance(x, VariableBase):
+            x = x.value
+        if isinstance(x, tf.Variable):
+            x = x.value()
+        if isinstance(x, tf.Tensor):
+            return x if dtype is None else self.cast(x, dtype)
+        if kind in (bool, int, float, complex):
+            if dtype is None:
+                dtype = "int64" if kind is int and not -(2**31) <= x < 2**31 else dtypes.standardize_dtype(kind)
+            if kind is float and not dtypes.is_inexact(dtype) or kind is complex or dtype in ("bool", *dtypes.FLOAT8):
+                return self.cast(tf.constant(x), dtype)
+            return tf.constant(x, DTYPE[dtype])
+        if isinstance(x, (tf.IndexedSlices, tf.RaggedTensor)):
+            return self.asarray(tf.convert_to_tensor(x) if isinstance(x, tf.IndexedSlices) else x.to_tensor(), dtype)
+        if isinstance(x, tf.SparseTensor):
+            return self.asarray(tf.sparse.to_dense(x), dtype)
+        if isinstance(x, (list, tuple)):
+            return self._of_sequence(x, dtype)
+        if hasattr(x, "__tf_tensor__"):
+            return self.asarray(tf.convert_to_tensor(x), dtype)
+        if hasattr(x, "detach"):
+            x = x.detach().cpu()
+        try:
+            x = np.asarray(x)
+        except TypeError:
+            x = tf.experimental.dlpack.from_dlpack(x.__dlpack__())
+        if dtype is not None and isinstance(x, np.ndarray) and x.dtype.kind not in "SUO":
+            x = x.astype(dtypes.numpy_dtype(dtype))
+        return tf.convert_to_tensor(x)
+
+    def _of_sequence(self, x, dtype):
+        kinds = set()
+
+        def look(x):
+            for item in x:
+                if isinstance(item, (list, tuple)):
+                    look(item)
+                else:
+                    kinds.add(type(item))
+
+        look(x)
+        if any(issubclass(k, (*self.tensor_types, VariableBase)) for k in kinds):
+            parts = [p if type(p) in (bool, int, float, complex) else self.asarray(p) for p in x]
+            weak = [type(p) if not isinstance(p, tf.Tensor) else p.dtype.name for p in parts]
+            dtype = dtype or dtypes.result_type(*weak)
+            return tf.stack([self.asarray(p, dtype) for p in parts])
+        if not kinds:
+            dtype = dtype or config.floatx()
+        elif kinds <= {bool, int, float, complex}:
+            dtype = dtype or dtypes.result_type(*(k for k in (bool, int, float, complex) if k in kinds))
+        x = np.array(x)
+        if dtype == "int32" and x.dtype == np.int64 and x.size and not -(2**31) <= x.min() <= x.max() < 2**31:
+            dtype = "int64"
+        return self.asarray(x, dtype)
+
+    def to_numpy(self, x):
+        return np.asarray(x.numpy()) if hasattr(x, "numpy") else np.asarray(x)
+
+    def cast(self, x, dtype):
+        to = DTYPE[dtype]
+        if x.dtype == to:
+            return x
+        if x.dtype.is_complex and not to.is_complex:
+            x = tf.math.real(x) if to != tf.bool else tf.not_equal(x, tf.zeros((), x.dtype))
+        if to in _FLOAT8 and not x.dtype.is_floating or x.dtype in _FLOAT8 and not to.is_floating:
+            x = R.Cast(x=x, DstT=tf.float32)
+        return x if x.dtype == to else R.Cast(x=x, DstT=to)
+
+    def bitcast(self, x, dtype):
+        to = DTYPE[dtype]
+        if x.dtype in _FLOAT8 or to in _FLOAT8:
+            return tf.convert_to_tensor(self.to_numpy(x).view(dtypes.numpy_dtype(dtype)))
+        if x.dtype == tf.bool:
+            x = R.Cast(x=x, DstT=tf.uint8)
+        if to == tf.bool:
+            return R.Cast(x=self.bitcast(x, "uint8"), DstT=tf.bool)
+        shape = self.shape(x)
+        if x.dtype.size > to.size:
+            return tf.reshape(tf.bitcast(x, to), (*shape[:-1], shape[-1] * (x.dtype.size // to.size)))
+        if x.dtype.size < to.size:
+            ratio = to.size // x.dtype.size
+            x = tf.reshape(x, (*shape[:-1], shape[-1] // ratio, ratio))
+        return tf.bitcast(x, to)
+
+    def shape(self, x):
+        static = tuple(x.shape)
+        if None not in static:
+            return static
+        sizes = tf.shape(x)
+        return tuple(sizes[i] if s is None else s for i, s in enumerate(static))
+
+    def dtype(self, x):
+        return x.dtype.name
+
+    def full(self, shape, value, dtype):
+        if dtype in dtypes.FLOAT8:
+            return self.cast(self.full(shape, value, "float32"), dtype)
+        return tf.fill(shape if shape else np.zeros(0, np.int32), self.asarray(value, dtype))
+
+    def arange(self, start, stop, step, dtype):
+        # The kernel for floats adds up steps: in float64 the error vanishes in the cast.
+        kind = "float64" if dtypes.is_inexact(dtype) else "int64"
+        return self.cast(tf.range(*(self.asarray(s, kind) for s in (start, stop, step))), dtype)
+
+    def where(self, condition, x, y):
+        if x.dtype in _FLOAT8:
+            return _cast(tf.where(condition, _cast(x, tf.float32), _cast(y, tf.float32)), x.dtype)
+        return R.SelectV2(condition=condition, t=x, e=y)
+
+    def unstacked(self, x):
+        return tf.unstack(x)
+
+    def copy_tensor(self, x):
+        # Tensors are immutable and a tf.Variable copies before it writes.
+        return x
+
+    # -- reduce, order ---------------------------------------------------------------------------------------------
+
+    sum, prod = _reduction("Sum", "Any"), _reduction("Prod", "All")
+    max, min = _reduction("Max", "Any"), _reduction("Min", "All")
+
+    def _argbest(self, op, best, x, axis):
+        if x.dtype.is_floating:
+            # The kernel skips NaN. Only a NaN differs from itself, and where one is, nothing equals `best`.
+            x = tf.cast((x == best(self, x, axis, True)) | (x != x), tf.int8)
+            op = R.ArgMax
+        return op(input=x, dimension=axis, output_type=tf.int32)
+
+    def argmax(self, x, axis):
+        return self._argbest(R.ArgMax, TensorFlowBackend.max, x, axis)
+
+    def argmin(self, x, axis):
+        return self._argbest(R.ArgMin, TensorFlowBackend.min, x, axis)
+
+    def cumsum(self, x, axis):
+        return _wide(tf.cumsum, _BOOL)(x, axis=axis)
+
+    def cumprod(self, x, axis):
+        return _wide(tf.math.cumprod, _BOOL)(x, axis=axis)
+
+    def _order(self, x):
+        # top_k gives the first of equals first; bitwise not reverses the order of integers without overflow.
+        return tf.math.top_k(tf.bitwise.invert(_sort_key(x)), self.shape(x)[-1]).indices
+
+    argsort = _last(_order)
+    sort = _last(lambda self, x: tf.gather(x, self._order(x), batch_dims=x.shape.rank - 1))
+
+    def top_k(self, x, k):
+        values, indices = tf.math.top_k(_cast(x, tf.int32) if x.dtype == tf.bool else x, k)
+        return _cast(values, x.dtype), indices
+
+    # -- move ------------------------------------------------------------------------------------------------------
+
+    def reshape(self, x, shape):
+        return tf.reshape(x, shape)
+
+    def transpose(self, x, axes):
+        return R.Transpose(x=x, perm=np.asarray(axes, np.int32))
+
+    def broadcast_to(self, x, shape):
+        return tf.broadcast_to(x, shape)
+
+    def concatenate(self, xs, axis):
+        return tf.concat(xs, axis)
+
+    def pad(self, x, widths, mode="constant", value=0):
+        if x.dtype in _FLOAT8:
+            return _cast(self.pad(_cast(x, tf.float32), widths, mode, value), x.dtype)
+        if mode == "constant":
+            return R.PadV2(input=x, paddings=self._pairs(widths), constant_values=self.asarray(value, x.dtype.name))
+        for axis, (low, high) in enumerate(widths):
+            if low or high:
+                x = self._mirrored(x, axis, low, high, mode == "reflect")
+        return x
+
+    def _pairs(self, widths):
+        return tf.stack([tf.stack(pair) for pair in widths]) if widths else np.zeros((0, 2), np.int32)
+
+    def _mirrored(self, x, axis, low, high, reflect):
+        # Positions go up and down again with this period, whatever the width.
+        n = self.shape(x)[axis]
+        period = tf.maximum(2 * n - 2 if reflect else 2 * n, 1)
+        at = tf.range(-low, n + high) % period
+        return tf.gather(x, tf.minimum(at, period - at if reflect else period - 1 - at), axis=axis)
+
+    def flip(self, x, axis):
+        return tf.reverse(x, axis) if axis else x
+
+    def expand_dims(self, x, axis):
+        return R.ExpandDims(input=x, axis=axis)
+
+    def squeeze(self, x, axis):
+        return R.Squeeze(input=x, axis=list(axis)) if axis else x
+
+    # -- index -----------------------------------------------------------------------------------------------------
+
+    def _normal_key(self, x, key):
+        """Return the key as a list with an entry for each dimension and None: ints, slices, integer arrays."""
+        entries = []
+        for k in key if isinstance(key, tuple) else (key,):
+            if k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer)) and not isinstance(k, bool):
+                entries.append(k)
+                continue
+            k = k if isinstance(k, np.ndarray) else self.asarray(k)
+            if k.dtype == bool or k.dtype == tf.bool:
+                entries.extend(self.nonzero(self.asarray(k)))
+            else:
+                entries.append(k)
+        used = sum(k is not None and k is not Ellipsis for k in entries)
+        if not any(k is Ellipsis for k in entries):
+            entries.append(Ellipsis)
+        at = next(i for i, k in enumerate(entries) if k is Ellipsis)
+        return entries[:at] + [slice(None)] * (x.shape.rank - used) + entries[at + 1 :]
+
+    def getitem(self, x, key):
+        if isinstance(key, (int, slice)) and not isinstance(key, bool):
+            return x[key]
+        entries = self._normal_key(x, key)
+        if not any(hasattr(k, "shape") and len(k.shape) for k in entries):
+            return x[tuple(entries)]
+        # Ints beside index arrays are index arrays too; slices and new axes come first, then one gather.
+        arrays, positions, basic, dim = [], [], [], 0
+        for i, k in enumerate(entries):
+            if k is None or isinstance(k, slice):
+                basic.append(k)
+            else:
+                arrays.append((dim, k))
+                positions.append(i)
+                basic.append(slice(None))
+            dim += 1
+        if any(k != slice(None) for k in basic):
+            x = x[tuple(basic)]
+        sizes = self.shape(x)
+        indices = []
+        for dim, k in arrays:
+            k = tf.convert_to_tensor(k)
+            k = k if k.dtype in (tf.int32, tf.int64) else tf.cast(k, tf.int64)
+            indices.append(tf.where(k < 0, k + tf.cast(sizes[dim], k.dtype), k))
+        dims = [dim for dim, _ in arrays]
+        if len(dims) == 1:
+            return tf.gather(x, indices[0], axis=dims[0])
+        shape = indices[0].shape
+        wide = tf.int64 if any(k.dtype == tf.int64 for k in indices) else tf.int32
+        total = sum(tf.zeros_like(k, wide) for k in indices)
+        indices = tf.stack([tf.cast(k, wide) + total for k in indices], axis=-1)
+        rest = [d for d in range(x.shape.rank) if d not in dims]
+        out = tf.gather_nd(self.transpose(x, dims + rest), indices)
+        if positions[-1] - positions[0] + 1 != len(positions):
+            return out
+        shape, before = indices.shape.rank - 1, dims[0]
+        order = list(range(shape, shape + before)) + list(range(shape)) + list(range(shape + before, out.shape.rank))
+        return self.transpose(out, order)
+
+    def take(self, x, indices, axis):
+        indices = indices if indices.dtype in (tf.int32, tf.int64) else tf.cast(indices, tf.int64)
+        return R.GatherV2(params=x, indices=indices, axis=axis, batch_dims=0)
+
+    def take_along_axis(self, x, indices, axis):
+        rank = x.shape.rank
+        axis %= rank
+        indices = indices if indices.dtype in (tf.int32, tf.int64) else tf.cast(indices, tf.int64)
+        a, b = self.shape(x), self.shape(indices)
+        common = [self._wider(s, t) for s, t in zip(a, b)]
+        if any(s is not t and s != t for i, (s, t) in enumerate(zip(x.shape, indices.shape)) if i != axis):
+            x = tf.broadcast_to(x, [*common[:axis], a[axis], *common[axis + 1 :]])
+            indices = tf.broadcast_to(indices, [*common[:axis], b[axis], *common[axis + 1 :]])
+        order = list(range(rank))
+        order[axis], order[-1] = order[-1], order[axis]
+        if axis != rank - 1:
+            x, indices = self.transpose(x, order), self.transpose(indices, order)
+        out = tf.gather(x, indices, batch_dims=rank - 1, axis=rank - 1)
+        return out if axis == rank - 1 else self.transpose(out, order)
+
+    @staticmethod
+    def _wider(s, t):
+        if _is_static((s, t)):
+            return t if s == 1 else s
+        known = [d for d in (s, t) if _is_static((d,)) and d != 1]
+        return known[0] if known else tf.maximum(s, t)
+
+    def scatter(self, x, indices, updates, how="set"):
+        depth = indices.shape[-1]
+        sizes = self.shape(x)
+        indices = indices if indices.dtype in (tf.int32, tf.int64) else tf.cast(indices, tf.int64)
+        n = math.prod(sizes[:depth])
+        limits = tf.cast(tf.stack(sizes[:depth]), indices.dtype)
+        inside = tf.reduce_all((indices >= 0) & (indices < limits), axis=-1)
+        strides = tf.math.cumprod(limits, exclusive=True, reverse=True)
+        at = tf.where(inside, tf.reduce_sum(indices * strides, axis=-1), -1)
+        at = tf.reshape(at, (-1,))
+        rest = sizes[depth:]
+        updates = tf.reshape(updates, (self.shape(at)[0], *rest))
+        if how == "set":
+            # A row after the last takes what falls outside.
+            flat = tf.concat([tf.reshape(x, (n, *rest)), tf.zeros((1, *rest), x.dtype)], 0)
+            out = tf.tensor_scatter_nd_update(flat, tf.where(at < 0, tf.cast(n, at.dtype), at)[:, None], updates)
+            return tf.reshape(out[:n], sizes)
+        segments = {"add": tf.math.unsorted_segment_sum, "multiply": tf.math.unsorted_segment_prod,
+                    "max": tf.math.unsorted_segment_max, "min": tf.math.unsorted_segment_min}[how]  # fmt: skip
+        merge = {"add": self.add, "multiply": self.multiply, "max": self.maximum, "min": self.minimum}[how]
+        merged = _wide(lambda u: segments(u, at, n), _BOOL)(updates)
+        return merge(x, tf.reshape(merged, sizes))
+
+    def _fitted(self, x, start, sizes):
+        def fit(s, size, length):
+            if _is_static((s, size, length)):
+                return max(min(int(s), size - length), 0)
+            return tf.maximum(tf.minimum(tf.cast(s, tf.int32), tf.cast(size - length, tf.int32)), 0)
+
+        return [fit(s, size, length) for s, size, length in zip(start, self.shape(x), sizes)]
+
+    def slice(self, x, start, sizes):
+        start = tf.unstack(start) if isinstance(start, tf.Tensor) else start
+        return tf.slice(x, self._fitted(x, start, sizes), sizes) if sizes else x
+
+    def slice_update(self, x, start, updates):
+        sizes = self.shape(updates)
+        if not sizes:
+            return updates
+        start = tf.unstack(start) if isinstance(start, tf.Tensor) else start
+        begin = self._fitted(x, start, sizes)
+        end = tf.stack([b + s for b, s in zip(begin, sizes)])
+        return R.TensorStridedSliceUpdate(input=x, begin=tf.stack(begin), end=end, strides=[1] * len(sizes), value=updates)
+
+    def searchsorted(self, sorted_sequence, values, side):
+        found = tf.searchsorted(sorted_sequence, tf.reshape(values, (-1,)), side)
+        return tf.reshape(found, tf.shape(values))
+
+    def nonzero(self, x):
+        x = x if x.dtype == tf.bool else tf.not_equal(x, tf.zeros((), x.dtype))
+        return tuple(tf.unstack(tf.cast(tf.where(x), tf.int32), axis=1))
+
+    def unique(self, x):
+        order = self.argsort(x, 0)
+        ordered = tf.gather(x, order)
+        same = (ordered[1:] == ordered[:-1]) | ((ordered[1:] != ordered[1:]) & (ordered[:-1] != ordered[:-1]))
+        starts = tf.concat([tf.ones_like(order[:1], tf.bool), ~same], 0)
+        at = tf.cast(tf.where(starts)[:, 0], tf.int32)
+        group = tf.cumsum(tf.cast(starts, tf.int32)) - 1
+        inverse = tf.scatter_nd(order[:, None], group, tf.shape(order))
+        counts = tf.concat([at[1:], tf.shape(order)], 0) - at if self.shape(x)[0] is not None else at
+        counts = counts[: tf.shape(at)[0]]
+        return tf.gather(ordered, at), tf.gather(order, at), inverse, counts
+
+    # -- contract --------------------------------------------------------------------------------------------------
+
+    _CONTRACTED = {tf.bool: tf.int32, **_INTEGERS, **_FLOAT8}
+
+    def matmul(self, x, y):
+        wide = self._CONTRACTED.get(x.dtype)
+        if wide is not None:
+            return _cast(self.matmul(_cast(x, wide), _cast(y, wide)), x.dtype)
+        a, b = x.shape.rank, y.shape.rank
+        if a == 2 and b == 2:
+            return R.MatMul(a=x, b=y)
+        if a == 1 and b == 1:
+            return tf.reduce_sum(x * y)
+        if a == 1:
+            return tf.squeeze(self.matmul(x[None], y), -2)
+        if b == 1:
+            return tf.squeeze(self.matmul(x, y[:, None]), -1)
+        return R.BatchMatMulV2(x=x, y=y)
+
+    def einsum(self, subscripts, *xs):
+        wide = self._CONTRACTED.get(xs[0].dtype)
+        if wide is not None:
+            return _cast(tf.einsum(subscripts, *(_cast(x, wide) for x in xs)), xs[0].dtype)
+        return tf.einsum(subscripts, *xs)
+
+    def _on_last(self, f, x, kernel_or_none, data_format):
+        """Run `f` with channels last: kernels for CPUs know no other order."""
+        if data_format == "channels_last":
+            return f(x)
+        rank = x.shape.rank
+        out = f(self.transpose(x, (0, *range(2, rank), 1)))
+        return self.transpose(out, (0, rank - 1, *range(1, rank - 1)))
+
+    def _padded(self, x, padding, value=0):
+        """Return `x` with explicit pairs of padding applied and the padding left to the kernel."""
+        if isinstance(padding, str):
+            return x, padding.upper()
+        return self.pad(x, [(0, 0), *padding, (0, 0)], value=value), "VALID"
+
+    @staticmethod
+    def _spread(kernel, dilation):
+        """Return the kernel with zeros between its entries."""
+        for axis, d in enumerate(dilation):
+            if d > 1 and kernel.shape[axis] > 1:
+                kernel = tf.expand_dims(kernel, axis + 1)
+                n = kernel.shape[axis]
+                zeros = [[0, 0]] * kernel.shape.rank
+                zeros[axis + 1] = [0, d - 1]
+                shape = list(kernel.shape)
+                shape[axis : axis + 2] = [n * d]
+                kernel = tf.reshape(tf.pad(kernel, zeros), shape)
+                kernel = kernel[(slice(None),) * axis + (slice(0, (n - 1) * d + 1),)]
+        return kernel
+
+    def conv(self, x, kernel, strides, padding, dilation, groups, data_format):
+        if not x.dtype.is_floating:
+            x, kernel, dtype = _cast(x, tf.float64), _cast(kernel, tf.float64), x.dtype
+            return _cast(self.conv(x, kernel, strides, padding, dilation, groups, data_format), dtype)
+
+        def run(x):
+            padded, mode = self._padded(x, padding)
+            return self._conv(padded, kernel, tuple(strides), mode, tuple(dilation), groups)
+
+        return self._on_last(run, x, kernel, data_format)
+
+    def _conv(self, x, kernel, strides, mode, dilation, groups):
+        if len(strides) == 1:
+            # A line is an image of height 1; depthwise kernels want equal strides, and a height of 1 has one window.
+            out = self._conv(x[:, None], kernel[None], strides * 2, mode, (1, *dilation), groups)
+            return tf.squeeze(out, 1)
+        if len(strides) == 3:
+            if groups > 1:
+                return self._split(x, kernel, strides, mode, dilation, groups)
+            kernel = self._spread(kernel, dilation)
+            return R.Conv3D(input=x, filter=kernel, strides=[1, *strides, 1], padding=mode)
+        strides_, dilation_ = [1, *strides, 1], [1, *dilation, 1]
+        if groups > 1 and kernel.shape[2] == 1 and strides[0] == strides[1] and kernel.shape[3] % groups == 0:
+            kernel = self._spread(kernel, dilation)
+            kernel = tf.reshape(kernel, (*kernel.shape[:2], groups, kernel.shape[3] // groups))
+            return R.DepthwiseConv2dNative(input=x, filter=kernel, strides=strides_, padding=mode)
+        if groups > 1 and not self._has_gpu():
+            return self._split(x, kernel, strides, mode, dilation, groups)
+        return R.Conv2D(input=x, filter=kernel, strides=strides_, padding=mode, dilations=dilation_)
+
+    @staticmethod
+    def _has_gpu():
+        return bool(tf.config.list_physical_devices("GPU"))
+
+    def _split(self, x, kernel, strides, mode, dilation, groups):
+        # CPUs have no gradient of grouped convolutions.
+        parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1))
+        return tf.concat([self._conv(a, k, strides, mode, dilation, 1) for a, k in parts], -1)
+
+    def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
+        def run(x):
+            sizes = self.shape(x)
+            spread = self._spread(kernel, dilation)
+            full = [(n - 1) * s + k for n, s, k in zip(sizes[1:-1], strides, spread.shape)]
+            wanted = [
+                shapes.transposed_size(n, k, s, padding, o, d)
+                for n, k, s, o, d in zip(sizes[1:-1], kernel.shape, strides, output_padding, dilation)
+            ]
+            out = self._transposed(x, spread, tuple(strides), [sizes[0], *full, kernel.shape[-2]])
+            for axis, (have, want) in enumerate(zip(full, wanted), 1):
+                out = self._centred(out, axis, have, want)
+            return out
+
+        return self._on_last(run, x, kernel, data_format)
+
+    @staticmethod
+    def _transposed(x, kernel, strides, sizes):
+        if len(strides) == 1:
+            sizes = [sizes[0], 1, *sizes[1:]]
+            return tf.squeeze(TensorFlowBackend._transposed(x[:, None], kernel[None], (1, *strides), sizes), 1)
+        op, name = (R.Conv2DBackpropInput, "filter") if len(strides) == 2 else (R.Conv3DBackpropInputV2, "filter")
+        out = op(input_sizes=tf.stack(sizes), **{name: kernel}, out_backprop=x, strides=[1, *strides, 1], padding="VALID")
+        return tf.ensure_shape(out, [s if isinstance(s, int) else None for s in sizes])
+
+    def _centred(self, x, axis, have, want):
+        """Cut `have` entries down to `want`, the odd one at the end, or add zeros at the end."""
+        key = (slice(None),) * axis
+        if _is_static((have, want)):
+            low = max(have - want, 0) // 2
+            x = x[(*key, slice(low, low + want))] if have > want else x
+            zeros = max(want - have, 0)
+        else:
+            low = tf.maximum(have - want, 0) // 2
+            x = x[(*key, slice(low, low + want))]
+            zeros = tf.maximum(want - have, 0)
+        if _is_static((zeros,)) and zeros == 0:
+            return x
+        return self.pad(x, [(0, zeros if i == axis else 0) for i in range(x.shape.rank)])
+
+    def _pool(self, ops, x, window, strides, padding, data_format, value):
+        def run(x):
+            padded, mode = self._padded(x, padding, value)
+            w, s = tuple(window), tuple(strides)
+            if len(w) == 1:
+                return tf.squeeze(ops[0](padded[:, None], [1, 1, *w, 1], [1, 1, *s, 1], mode), 1)
+            return ops[len(w) - 2](padded, [1, *w, 1], [1, *s, 1], mode)
+
+        return self._on_last(run, x, None, data_format)
+
+    def max_pool(self, x, window, strides, padding, data_format):
+        lowest = -math.inf if x.dtype.is_floating else x.dtype.min
+        pools = (tf.nn.max_pool2d, _wide(tf.nn.max_pool3d, _HALF, {tf.float64: tf.float32, tf.int32: tf.float32}))
+        return self._pool(pools, x, window, strides, padding, data_format, lowest)
+
+    def average_pool(self, x, window, strides, padding, data_format):
+        pools = (tf.nn.avg_pool2d, _wide(tf.nn.avg_pool3d, _HALF, {tf.float64: tf.float32}))
+        mean = self._pool(pools, x, window, strides, padding, data_format, 0)
+        if isinstance(padding, str):
+            return mean
+        return mean / self._pool(pools, tf.ones_like(x), window, strides, padding, data_format, 0)
+
+    # -- linear algebra, Fourier -----------------------------------------------------------------------------------
+
+    def cholesky(self, x):
+        try:
+            return _wide(tf.linalg.cholesky, _HALF)(x)
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(f"cholesky: the matrix is not positive definite (shape {tuple(x.shape)}).") from error
+
+    def qr(self, x, mode):
+        return tuple(_wide(lambda x: tuple(tf.linalg.qr(x, full_matrices=mode == "complete")), _HALF)(x))
+
+    def svd(self, x, full_matrices):
+        s, u, v = tf.linalg.svd(x, full_matrices=full_matrices)
+        return u, s, tf.linalg.adjoint(v)
+
+    def eigh(self, x):
+        return tuple(tf.linalg.eigh(x))
+
+    def eig(self, x):
+        return tuple(tf.linalg.eig(x))
+
+    def solve(self, a, b):
+        return _wide(tf.linalg.solve, _HALF)(a, b)
+
+    def solve_triangular(self, a, b, lower):
+        return _wide(lambda a, b: tf.linalg.triangular_solve(a, b, lower=lower), _HALF)(a, b)
+
+    def lu_factor(self, x):
+        factors, permutation = tf.linalg.lu(x)
+        n = permutation.shape[-1]
+        places = tf.range(n)
+        rows, pivots = tf.broadcast_to(places, tf.shape(permutation)), []
+        # The k-th pivot is where the row that belongs at k stands after the exchanges so far.
+        for k in range(n):
+            pivot = tf.argmax(tf.cast(rows == permutation[..., k : k + 1], tf.int8), -1, output_type=tf.int32)
+            pivots.append(pivot)
+            rows = tf.where(places == pivot[..., None], rows[..., k : k + 1], rows)
+        return factors, tf.stack(pivots, -1)
+
+    def slogdet(self, x):
+        return tuple(tf.linalg.slogdet(x))
+
+    def fft(self, x):
+        return tf.signal.fft(x)
+
+    def rfft(self, x, n):
+        return tf.signal.rfft(x, [n])
+
+    def irfft(self, x, n):
+        return tf.signal.irfft(x, [n])
+
+    # -- random: Philox by name, so that XLA draws what the eager kernels draw ---------------------------------------
+
+    @staticmethod
+    def _seed(key):
+        return tf.bitcast(key, tf.int32) if key.dtype == tf.uint32 else key
+
+    def random_uniform(self, key, shape, dtype):
+        return tf.random.stateless_uniform(shape, self._seed(key), dtype=DTYPE[dtype], alg="philox")
+
+    def random_normal(self, key, shape, dtype):
+        return tf.random.stateless_normal(shape, self._seed(key), dtype=DTYPE[dtype], alg="philox")
+
+    def random_randint(self, key, shape, low, high, dtype):
+        bits = tf.random.stateless_uniform(shape, self._seed(key), None, None, tf.uint64, alg="philox")
+        low, high = self.asarray(low, "int64"), self.asarray(high, "int64")
+        span = R.Cast(x=high - low, DstT=tf.uint64)
+        return self.cast(R.Cast(x=tf.math.floormod(bits, span), DstT=tf.int64) + low, dtype)
+
+    def random_gamma(self, key, shape, alpha, dtype):
+        kind = DTYPE[dtype] if dtype in ("float32", "float64") else tf.float32
+        drawn = tf.random.stateless_gamma(shape, self._seed(key), _cast(alpha, kind), dtype=kind)
+        return self.cast(drawn, dtype)
+
+    def random_binomial(self, key, shape, counts, probabilities, dtype):
+        counts, probabilities = _cast(counts, tf.float32), _cast(probabilities, tf.float32)
+        drawn = tf.random.stateless_binomial(shape, self._seed(key), counts, probabilities, tf.float32)
+        return self.cast(drawn, dtype)
+
+
+BACKEND = TensorFlowBackend
