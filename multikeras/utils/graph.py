@@ -1,6 +1,7 @@
 """What a model under construction is made of, as data and as a drawing."""
 
 import gc
+import itertools
 import os
 import re
 import sys
@@ -113,7 +114,8 @@ def model_to_dot(
         else:
             dot.add_node(pydot.Node(_identifier(layer), label=_label(layer, shown)))
     for start, end in _arrows(layers):
-        dot.add_edge(pydot.Edge(_identifier(_edge_of(start, expand_nested, -1)), _identifier(_edge_of(end, expand_nested, 0))))
+        start, end = _edge_of(start, expand_nested, -1), _edge_of(end, expand_nested, 0)
+        dot.add_edge(pydot.Edge(_identifier(start), _identifier(end)))
     return dot
 
 
@@ -137,7 +139,7 @@ def _arrows(layers: list) -> list[tuple[Any, Any]]:
                 if id(parent.operation) in inside and pair not in arrows:
                     arrows.append(pair)
     # A Sequential model that was built without symbolic calls.
-    return arrows or list(zip(layers, layers[1:]))
+    return arrows or list(itertools.pairwise(layers))
 
 
 def _label(layer: Any, shown: dict[str, bool]) -> str:

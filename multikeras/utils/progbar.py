@@ -77,7 +77,7 @@ class Progbar:
         self._start = self._drawn_at = time.perf_counter()
         self._after_first: float | None = None
         self._columns = 0
-        self._redraws = hasattr(sys.stdout, "isatty") and sys.stdout.isatty() or _in_notebook()
+        self._redraws = _in_notebook() or bool(getattr(sys.stdout, "isatty", bool)())
 
     def value(self, name: str) -> float:
         """Return what is shown for `name`."""
