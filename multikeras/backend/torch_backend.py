@@ -484,17 +484,16 @@ class TorchBackend(TorchPrograms):
 
     def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
         if len(strides) == 1:
-            output_padding = (None if output_padding[0] is None else 0, *output_padding)
-        same = padding == "same"
+            output_padding = (None, *output_padding)
         x, window, strides, _, dilation = _framed(x, kernel.shape[:-2], strides, padding, dilation, data_format)
         lows, extras, sizes = [], [], []
         for n, k, s, extra, d in zip(x.shape[2:], window, strides, output_padding, dilation):
-            reach = (k - 1) * d + 1
             size = shapes.transposed_size(n, k, s, padding, extra, d)
-            low = 0 if not same else max(reach - s, 0) // 2 if extra is None else reach // 2
+            surplus = (n - 1) * s + (k - 1) * d + 1 - size
+            low = max(surplus, 0) // 2
             lows.append(low)
             sizes.append(size)
-            extras.append(size - ((n - 1) * s + reach - 2 * low))
+            extras.append(2 * low - surplus)
         apply = functools.partial(_CONV_TRANSPOSE[x.ndim], x, _kernel(kernel), None, strides, dilation=dilation)
         if all(0 <= e < max(s, d) for e, s, d in zip(extras, strides, dilation)):
             y = apply(lows, extras)
