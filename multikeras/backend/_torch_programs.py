@@ -184,7 +184,7 @@ class TorchPrograms(Backend):
 
             if not torch.is_grad_enabled():
                 return f(*args, **kwargs)
-            return checkpoint(run, *args, use_reentrant=False, preserve_rngstate=False, **kwargs)
+            return checkpoint(run, *args, use_reentrant=False, preserve_rng_state=False, **kwargs)
 
         return call
 
@@ -279,21 +279,18 @@ class TorchPrograms(Backend):
         return run
 
     def eval_shape(self, f, *specs):
-        def run(sizes):
+        def run(unknown):
             def fake(s):
                 if not isinstance(s, shapes.Spec):
                     return s
-                shape = [sizes[axis % len(sizes)] if size is None else size for axis, size in enumerate(s.shape)]
+                shape = [unknown if size is None else size for size in s.shape]
                 return torch.zeros(shape, dtype=DTYPE[s.dtype], device=self.device)
 
             with FakeTensorMode(allow_non_fake_inputs=True), scope.SymbolicScope(), torch.no_grad():
                 return _flatten(f(*_map(fake, specs)))
 
-        # Unknown sizes get primes, different ones in a second run: a size that differs then depends on them.
-        try:
-            (leaves, spec), (others, _) = run((61, 67, 71, 73)), run((79, 83, 89, 97))
-        except (RuntimeError, ValueError):
-            (leaves, spec), (others, _) = run((61,)), run((79,))
+        # Unknown sizes get a prime, another one in a second run: a size that differs then depends on them.
+        (leaves, spec), (others, _) = run(61), run(79)
         return spec.unflatten(
             shapes.Spec([m if m == n else None for m, n in zip(a.shape, b.shape)], NAME[a.dtype])
             if isinstance(a, torch.Tensor) else a

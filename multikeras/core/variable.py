@@ -85,14 +85,13 @@ class Variable(current.VariableBase):
             value = current.outside_trace(lambda: self._compute_initial())
         else:
             given = None if dtype is None else dtypes.standardize_dtype(dtype)
-            if given is None and not hasattr(initializer, "dtype"):
-                value = current.asarray(initializer)
+            if current.is_tensor(initializer):
+                value = current.copy_tensor(current.asarray(initializer, given))
             else:
-                value = current.asarray(initializer, given)
+                value = current.outside_trace(lambda: current.copy_tensor(current.asarray(initializer, given)))
             if shape is not None and tuple(value.shape) != tuple(shape):
                 raise ValueError(f"Variable {name!r}: shape={tuple(shape)} but the value has {tuple(value.shape)}.")
             self._dtype, self._shape = current.dtype(value), tuple(value.shape)
-            value = current.copy_tensor(value)
         self._store = current.make_variable(value, self._trainable, self._path)
 
     def _compute_initial(self):
