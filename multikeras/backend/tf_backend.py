@@ -19,6 +19,7 @@ _UNSIGNED = {tf.uint8: tf.int32, tf.uint16: tf.int32, tf.uint32: tf.int64, tf.ui
 _INTEGERS = {tf.int8: tf.int32, tf.int16: tf.int32, **_UNSIGNED}
 _HALF = {tf.float16: tf.float32, tf.bfloat16: tf.float32}
 _FLOAT8 = {DTYPE[name]: tf.float32 for name in dtypes.FLOAT8}
+_INDIRECT = ("bool", *dtypes.FLOAT8)  # what tf.constant does not make of an int
 _KEY_BITS = {tf.float32: tf.int32, tf.float64: tf.int64}
 _SIGNED = {tf.uint8: tf.int8, tf.uint16: tf.int16, tf.uint32: tf.int32, tf.uint64: tf.int64}
 
@@ -67,14 +68,8 @@ def _axes(x, axis):
     return np.asarray(axis, np.int32) if isinstance(axis, tuple) else axis
 
 
-def _reduction(name, of_bools, *gaps):
+def _reduction(name, of_bools):
     op, logical = getattr(R, name), getattr(R, of_bools)
-
-    def of_numbers(x, axis, keepdims):
-        return op(input=x, axis=axis, keep_dims=keepdims)
-
-    if gaps:
-        of_numbers = _wide(of_numbers, *gaps)
 
     def reduce(self, x, axis=None, keepdims=False):
         axis = _axes(x, axis)
@@ -108,8 +103,7 @@ def _sort_key(x):
     if x.dtype in _HALF:
         x = _cast(x, tf.float32)
     if x.dtype in _KEY_BITS:
-        zero = tf.zeros((), x.dtype)
-        x = tf.where(tf.math.is_nan(x), tf.constant(np.nan, x.dtype), x + zero)
+        x = tf.where(x == 0, tf.zeros((), x.dtype), tf.where(x == x, x, tf.constant(np.nan, x.dtype)))
         bits = tf.bitcast(x, _KEY_BITS[x.dtype])
         return tf.where(bits < 0, tf.bitwise.bitwise_xor(bits, bits.dtype.max), bits)
     if x.dtype in _SIGNED:
@@ -187,7 +181,8 @@ class TensorFlowBackend(Programs):
         if kind in (bool, int, float, complex):
             if dtype is None:
                 dtype = "int64" if kind is int and not -(2**31) <= x < 2**31 else dtypes.standardize_dtype(kind)
-            if kind is float and not dtypes.is_inexact(dtype) or kind is complex or dtype in ("bool", *dtypes.FLOAT8):
+            fits = dtypes.is_inexact(dtype) and dtype not in dtypes.FLOAT8 if kind is float else dtype not in _INDIRECT
+            if not fits or kind is complex:
                 return self.cast(tf.constant(x), dtype)
             return tf.constant(x, DTYPE[dtype])
         if isinstance(x, (tf.IndexedSlices, tf.RaggedTensor)):
@@ -242,7 +237,7 @@ class TensorFlowBackend(Programs):
             return x
         if x.dtype.is_complex and not to.is_complex:
             x = tf.math.real(x) if to != tf.bool else tf.not_equal(x, tf.zeros((), x.dtype))
-        if to in _FLOAT8 and not x.dtype.is_floating or x.dtype in _FLOAT8 and not to.is_floating:
+        if (to in _FLOAT8 and not x.dtype.is_floating) or (x.dtype in _FLOAT8 and not to.is_floating):
             x = R.Cast(x=x, DstT=tf.float32)
         return x if x.dtype == to else R.Cast(x=x, DstT=to)
 
@@ -378,7 +373,7 @@ class TensorFlowBackend(Programs):
         """Return the key as a list with an entry for each dimension and None: ints, slices, integer arrays."""
         entries = []
         for k in key if isinstance(key, tuple) else (key,):
-            if k is None or k is Ellipsis or isinstance(k, (slice, int, np.integer)) and not isinstance(k, bool):
+            if k is None or k is Ellipsis or (isinstance(k, (slice, int, np.integer)) and not isinstance(k, bool)):
                 entries.append(k)
                 continue
             k = k if isinstance(k, np.ndarray) else self.asarray(k)
@@ -441,7 +436,7 @@ class TensorFlowBackend(Programs):
         indices = indices if indices.dtype in (tf.int32, tf.int64) else tf.cast(indices, tf.int64)
         a, b = self.shape(x), self.shape(indices)
         common = [self._wider(s, t) for s, t in zip(a, b)]
-        if any(s is not t and s != t for i, (s, t) in enumerate(zip(x.shape, indices.shape)) if i != axis):
+        if any(s is None or s != t for i, (s, t) in enumerate(zip(x.shape, indices.shape)) if i != axis):
             x = tf.broadcast_to(x, [*common[:axis], a[axis], *common[axis + 1 :]])
             indices = tf.broadcast_to(indices, [*common[:axis], b[axis], *common[axis + 1 :]])
         order = list(range(rank))
@@ -459,6 +454,8 @@ class TensorFlowBackend(Programs):
         return known[0] if known else tf.maximum(s, t)
 
     def scatter(self, x, indices, updates, how="set"):
+        if x.dtype == tf.bool and how != "set":
+            return tf.cast(self.scatter(tf.cast(x, tf.int32), indices, tf.cast(updates, tf.int32), how), tf.bool)
         depth = indices.shape[-1]
         sizes = self.shape(x)
         indices = indices if indices.dtype in (tf.int32, tf.int64) else tf.cast(indices, tf.int64)
@@ -478,8 +475,7 @@ class TensorFlowBackend(Programs):
         segments = {"add": tf.math.unsorted_segment_sum, "multiply": tf.math.unsorted_segment_prod,
                     "max": tf.math.unsorted_segment_max, "min": tf.math.unsorted_segment_min}[how]  # fmt: skip
         merge = {"add": self.add, "multiply": self.multiply, "max": self.maximum, "min": self.minimum}[how]
-        merged = _wide(lambda u: segments(u, at, n), _BOOL)(updates)
-        return merge(x, tf.reshape(merged, sizes))
+        return merge(x, tf.reshape(segments(updates, at, n), sizes))
 
     def _fitted(self, x, start, sizes):
         def fit(s, size, length):
@@ -498,9 +494,9 @@ class TensorFlowBackend(Programs):
         if not sizes:
             return updates
         start = tf.unstack(start) if isinstance(start, tf.Tensor) else start
-        begin = self._fitted(x, start, sizes)
-        end = tf.stack([b + s for b, s in zip(begin, sizes)])
-        return R.TensorStridedSliceUpdate(input=x, begin=tf.stack(begin), end=end, strides=[1] * len(sizes), value=updates)
+        begin = tf.stack(self._fitted(x, start, sizes))
+        end, strides = begin + tf.stack(sizes), [1] * len(sizes)
+        return R.TensorStridedSliceUpdate(input=x, begin=begin, end=end, strides=strides, value=updates)
 
     def searchsorted(self, sorted_sequence, values, side):
         found = tf.searchsorted(sorted_sequence, tf.reshape(values, (-1,)), side)
@@ -547,7 +543,7 @@ class TensorFlowBackend(Programs):
             return _cast(tf.einsum(subscripts, *(_cast(x, wide) for x in xs)), xs[0].dtype)
         return tf.einsum(subscripts, *xs)
 
-    def _on_last(self, f, x, kernel_or_none, data_format):
+    def _on_last(self, f, x, data_format):
         """Run `f` with channels last: kernels for CPUs know no other order."""
         if data_format == "channels_last":
             return f(x)
@@ -585,35 +581,42 @@ class TensorFlowBackend(Programs):
             padded, mode = self._padded(x, padding)
             return self._conv(padded, kernel, tuple(strides), mode, tuple(dilation), groups)
 
-        return self._on_last(run, x, kernel, data_format)
+        return self._on_last(run, x, data_format)
 
     def _conv(self, x, kernel, strides, mode, dilation, groups):
         if len(strides) == 1:
             # A line is an image of height 1; depthwise kernels want equal strides, and a height of 1 has one window.
             out = self._conv(x[:, None], kernel[None], strides * 2, mode, (1, *dilation), groups)
             return tf.squeeze(out, 1)
-        if len(strides) == 3:
-            if groups > 1:
-                return self._split(x, kernel, strides, mode, dilation, groups)
-            kernel = self._spread(kernel, dilation)
-            return R.Conv3D(input=x, filter=kernel, strides=[1, *strides, 1], padding=mode)
-        strides_, dilation_ = [1, *strides, 1], [1, *dilation, 1]
-        if groups > 1 and kernel.shape[2] == 1 and strides[0] == strides[1] and kernel.shape[3] % groups == 0:
+        if max(dilation) > 1 and not (len(strides) == 2 and self._has_gpu()):
+            return self._dilated(x, kernel, strides, mode, dilation, groups)
+        strides_, native = [1, *strides, 1], len(strides) == 2 and self._has_gpu()
+        if groups > 1 and len(strides) == 2 and kernel.shape[2] == 1 and strides[0] == strides[1]:
             kernel = self._spread(kernel, dilation)
             kernel = tf.reshape(kernel, (*kernel.shape[:2], groups, kernel.shape[3] // groups))
             return R.DepthwiseConv2dNative(input=x, filter=kernel, strides=strides_, padding=mode)
-        if groups > 1 and not self._has_gpu():
-            return self._split(x, kernel, strides, mode, dilation, groups)
-        return R.Conv2D(input=x, filter=kernel, strides=strides_, padding=mode, dilations=dilation_)
+        if groups > 1 and not native:
+            # CPUs have no gradient of grouped convolutions.
+            parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1))
+            return tf.concat([self._conv(a, k, strides, mode, dilation, 1) for a, k in parts], -1)
+        if len(strides) == 3:
+            return R.Conv3D(input=x, filter=kernel, strides=strides_, padding=mode)
+        return R.Conv2D(input=x, filter=kernel, strides=strides_, padding=mode, dilations=[1, *dilation, 1])
+
+    def _dilated(self, x, kernel, strides, mode, dilation, groups):
+        # CPUs have no gradient of dilated convolutions. Without strides, every d-th entry makes an image of its own.
+        once = (1,) * len(strides)
+        if max(strides) > 1:
+            return self._conv(x, self._spread(kernel, dilation), strides, mode, once, groups)
+
+        def undilated(x, *_):
+            return self._conv(x, kernel, once, "VALID", once, groups)
+
+        return tf.nn.with_space_to_batch(x, list(dilation), mode, undilated, filter_shape=kernel.shape[:-2])
 
     @staticmethod
     def _has_gpu():
         return bool(tf.config.list_physical_devices("GPU"))
-
-    def _split(self, x, kernel, strides, mode, dilation, groups):
-        # CPUs have no gradient of grouped convolutions.
-        parts = zip(tf.split(x, groups, -1), tf.split(kernel, groups, -1))
-        return tf.concat([self._conv(a, k, strides, mode, dilation, 1) for a, k in parts], -1)
 
     def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
         def run(x):
@@ -629,15 +632,16 @@ class TensorFlowBackend(Programs):
                 out = self._centred(out, axis, have, want)
             return out
 
-        return self._on_last(run, x, kernel, data_format)
+        return self._on_last(run, x, data_format)
 
     @staticmethod
     def _transposed(x, kernel, strides, sizes):
         if len(strides) == 1:
             sizes = [sizes[0], 1, *sizes[1:]]
             return tf.squeeze(TensorFlowBackend._transposed(x[:, None], kernel[None], (1, *strides), sizes), 1)
-        op, name = (R.Conv2DBackpropInput, "filter") if len(strides) == 2 else (R.Conv3DBackpropInputV2, "filter")
-        out = op(input_sizes=tf.stack(sizes), **{name: kernel}, out_backprop=x, strides=[1, *strides, 1], padding="VALID")
+        op = R.Conv2DBackpropInput if len(strides) == 2 else R.Conv3DBackpropInputV2
+        strides = [1, *strides, 1]
+        out = op(input_sizes=tf.stack(sizes), filter=kernel, out_backprop=x, strides=strides, padding="VALID")
         return tf.ensure_shape(out, [s if isinstance(s, int) else None for s in sizes])
 
     def _centred(self, x, axis, have, want):
@@ -655,27 +659,34 @@ class TensorFlowBackend(Programs):
             return x
         return self.pad(x, [(0, zeros if i == axis else 0) for i in range(x.shape.rank)])
 
-    def _pool(self, ops, x, window, strides, padding, data_format, value):
+    def _pool(self, op, x, window, strides, padding, data_format, value):
+        def pool(x, w, s, mode):
+            if len(w) == 1:
+                return tf.squeeze(op(x[:, None], [1, 1, *w, 1], [1, 1, *s, 1], mode), 1)
+            if len(w) == 2:
+                return op(x, [1, *w, 1], [1, *s, 1], mode)
+            # Maxima and means over boxes are those of columns of those of planes; kernels of rank 3 know few dtypes.
+            batch, depth, *plane, channels = self.shape(x)
+            x = pool(tf.reshape(x, (batch * depth, *plane, channels)), w[1:], s[1:], mode)
+            _, *plane, _ = self.shape(x)
+            x = pool(tf.reshape(x, (batch, depth, math.prod(plane), channels)), (w[0], 1), (s[0], 1), mode)
+            return tf.reshape(x, (batch, self.shape(x)[1], *plane, channels))
+
         def run(x):
             padded, mode = self._padded(x, padding, value)
-            w, s = tuple(window), tuple(strides)
-            if len(w) == 1:
-                return tf.squeeze(ops[0](padded[:, None], [1, 1, *w, 1], [1, 1, *s, 1], mode), 1)
-            return ops[len(w) - 2](padded, [1, *w, 1], [1, *s, 1], mode)
+            return pool(padded, tuple(window), tuple(strides), mode)
 
-        return self._on_last(run, x, None, data_format)
+        return self._on_last(run, x, data_format)
 
     def max_pool(self, x, window, strides, padding, data_format):
         lowest = -math.inf if x.dtype.is_floating else x.dtype.min
-        pools = (tf.nn.max_pool2d, _wide(tf.nn.max_pool3d, _HALF, {tf.float64: tf.float32, tf.int32: tf.float32}))
-        return self._pool(pools, x, window, strides, padding, data_format, lowest)
+        return self._pool(tf.nn.max_pool2d, x, window, strides, padding, data_format, lowest)
 
     def average_pool(self, x, window, strides, padding, data_format):
-        pools = (tf.nn.avg_pool2d, _wide(tf.nn.avg_pool3d, _HALF, {tf.float64: tf.float32}))
-        mean = self._pool(pools, x, window, strides, padding, data_format, 0)
+        mean = self._pool(tf.nn.avg_pool2d, x, window, strides, padding, data_format, 0)
         if isinstance(padding, str):
             return mean
-        return mean / self._pool(pools, tf.ones_like(x), window, strides, padding, data_format, 0)
+        return mean / self._pool(tf.nn.avg_pool2d, tf.ones_like(x), window, strides, padding, data_format, 0)
 
     # -- linear algebra, Fourier -----------------------------------------------------------------------------------
 
@@ -705,6 +716,8 @@ class TensorFlowBackend(Programs):
         return _wide(lambda a, b: tf.linalg.triangular_solve(a, b, lower=lower), _HALF)(a, b)
 
     def lu_factor(self, x):
+        if x.shape[-1] != x.shape[-2]:
+            return self._eliminated(x)
         factors, permutation = tf.linalg.lu(x)
         n = permutation.shape[-1]
         places = tf.range(n)
@@ -714,7 +727,22 @@ class TensorFlowBackend(Programs):
             pivot = tf.argmax(tf.cast(rows == permutation[..., k : k + 1], tf.int8), -1, output_type=tf.int32)
             pivots.append(pivot)
             rows = tf.where(places == pivot[..., None], rows[..., k : k + 1], rows)
+            rows = tf.where(places == k, -1, rows)
         return factors, tf.stack(pivots, -1)
+
+    def _eliminated(self, x):
+        """Return the factors and pivots of a matrix that is not square, which the kernel refuses, by elimination."""
+        m, n = x.shape[-2:]
+        places, below, pivots = tf.range(m), tf.range(m)[:, None], []
+        for k in range(min(m, n)):
+            pivot = k + tf.argmax(tf.abs(x[..., k:, k]), -1, output_type=tf.int32)
+            pivots.append(pivot)
+            order = tf.where(places == k, pivot[..., None], tf.where(places == pivot[..., None], k, places))
+            x = tf.gather(x, order, batch_dims=x.shape.rank - 2, axis=-2)
+            ratio = tf.where(below > k, x[..., k : k + 1] / x[..., k : k + 1, k : k + 1], 0)
+            rest = tf.where(tf.range(n) > k, x - ratio * x[..., k : k + 1, :], x)
+            x = tf.where((below > k) & (tf.range(n) == k), ratio, rest)
+        return x, tf.stack(pivots, -1)
 
     def slogdet(self, x):
         return tuple(tf.linalg.slogdet(x))
