@@ -1,0 +1,9 @@
+"""What fit, evaluate and predict call as they go on."""
+
+from multikeras.callbacks.callback import Callback as Callback
+from multikeras.callbacks.callback_list import CallbackList as CallbackList
+from multikeras.callbacks.early_stopping import EarlyStopping as EarlyStopping
+from multikeras.callbacks.history import History as History
+from multikeras.callbacks.lambda_callback import LambdaCallback as LambdaCallback
+from multikeras.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
+from multikeras.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger

@@ -1,0 +1,233 @@
+"""What `compile` was given, fitted to the outputs of the model: losses and metrics by output."""
+
+from typing import Any
+
+from multikeras import losses, metrics, ops
+from multikeras.core import tree
+from multikeras.losses.loss import Loss, LossFunctionWrapper
+from multikeras.metrics.metric import Metric
+from multikeras.metrics.reduction import Mean, MeanMetricWrapper
+
+_ACCURACY = {
+    "binary": metrics.BinaryAccuracy, "sparse": metrics.SparseCategoricalAccuracy, "categorical": metrics.CategoricalAccuracy
+}  # fmt: skip
+_CROSSENTROPY = {
+    "binary": metrics.BinaryCrossentropy, "sparse": metrics.SparseCategoricalCrossentropy,
+    "categorical": metrics.CategoricalCrossentropy,
+}  # fmt: skip
+_BY_SHAPE = {"accuracy": _ACCURACY, "acc": _ACCURACY, "crossentropy": _CROSSENTROPY, "ce": _CROSSENTROPY}
+
+
+def output_names_of(y_pred: Any, names: list[str] | None) -> list[str]:
+    """Return a name for each output: the model's own, the keys of a dict, or output_1, output_2 ..."""
+    if isinstance(y_pred, dict):
+        return [".".join(map(str, path)) for path, _ in tree.flatten_with_path(y_pred)]
+    count = len(tree.flatten(y_pred))
+    if names and len(names) == count:
+        return list(names)
+    return [f"output_{i + 1}" for i in range(count)]
+
+
+def by_output(given: Any, y_pred: Any, names: list[str], argument: str, fill: Any = None, spread: bool = False) -> list:
+    """Return one entry of `given` for each output.
+
+    Args:
+        given: A dict by output name, something nested like the outputs, a list, or one thing.
+        fill: The entry of outputs that are not named.
+        spread: Whether one thing is for every output.
+    """
+    count = len(names)
+    if given is None:
+        return [fill] * count
+    if isinstance(given, dict):
+        if isinstance(y_pred, dict) and not given.keys() <= set(names) and given.keys() <= y_pred.keys():
+            parts = [by_output(given.get(k), y_pred[k], _below(k, names), argument, fill, True) for k in sorted(y_pred)]
+            return [x for part in parts for x in part]
+        unknown = [k for k in given if k not in names]
+        if unknown:
+            raise ValueError(f"{argument} names outputs {unknown}, but the model's outputs are {names}.")
+        return [given.get(name, fill) for name in names]
+    if isinstance(given, (list, tuple)) and (count > 1 or len(given) == 1):
+        if len(given) == count:
+            return list(given)
+        flat = tree.flatten(given)
+        if len(flat) == count:
+            return flat
+        raise ValueError(f"{argument} has {len(given)} entries, but the model has {count} outputs: {names}. Give one for each.")
+    return [given] * count if spread or count == 1 else [given, *[fill] * (count - 1)]
+
+
+def _below(key: str, names: list[str]) -> list[str]:
+    return [n for n in names if n == key or n.startswith(f"{key}.")]
+
+
+def targets_of(y: Any, y_pred: Any, names: list[str], argument: str) -> list:
+    """Return the targets, or their weights, in the order of the outputs."""
+    count = len(names)
+    if y is None:
+        return [None] * count
+    if isinstance(y, dict) and not isinstance(y_pred, dict):
+        return by_output(y, y_pred, names, argument)
+    if isinstance(y, dict) and isinstance(y_pred, dict) and y.keys() != y_pred.keys():
+        return by_output(y, y_pred, names, argument)
+    flat = tree.flatten(y)
+    if len(flat) == 1 and count > 1 and argument == "sample_weight":
+        return flat * count
+    if len(flat) != count:
+        if count == 1:
+            return [y]
+        raise ValueError(f"{argument} has {len(flat)} parts, but the model has {count} outputs: {names}.")
+    return flat
+
+
+def as_loss(given: Any) -> Loss | None:
+    """Return a `Loss` for a name, function, class or loss."""
+    if given is None or isinstance(given, Loss):
+        return given
+    loss = losses.get(given)
+    if isinstance(loss, Loss):
+        return loss
+    name = getattr(loss, "__name__", None) or type(loss).__name__
+    return LossFunctionWrapper(loss, name=name)
+
+
+class CompiledLoss:
+    """The weighted sum of the losses of all outputs."""
+
+    def __init__(self, loss: Any, loss_weights: Any, output_names: list[str] | None):
+        for leaf in tree.flatten(loss):
+            as_loss(leaf)  # a name that does not exist is said at once
+        self.loss, self.loss_weights, self.given_names = loss, loss_weights, output_names
+        self.built = False
+        self.metrics: list[Mean] = []
+
+    def build(self, y_pred: Any) -> None:
+        """Fit losses and weights to the outputs."""
+        names = self.names = output_names_of(y_pred, self.given_names)
+        self.losses = [as_loss(x) for x in by_output(self.loss, y_pred, names, "loss", spread=True)]
+        self.weights = by_output(self.loss_weights, y_pred, names, "loss_weights", fill=1.0 if isinstance(self.loss_weights, dict) else None)
+        if len(names) > 1 and sum(x is not None for x in self.losses) > 1:
+            self.metrics = [Mean(name=f"{n}_loss") for n, x in zip(names, self.losses) if x is not None]
+        self.built = True
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if not self.built:
+            self.build(y_pred)
+        truths = targets_of(y_true, y_pred, self.names, "y")
+        weights = targets_of(sample_weight, y_pred, self.names, "sample_weight")
+        trackers = iter(self.metrics)
+        total = None
+        for name, loss, weight, truth, predicted, rows in zip(
+            self.names, self.losses, self.weights, truths, tree.flatten(y_pred), weights
+        ):
+            if loss is None:
+                continue
+            if truth is None:
+                raise ValueError(f"Output {name!r} has the loss {loss.name!r}, but no target was given for it (y is None).")
+            value = loss(truth, predicted, rows)
+            if self.metrics:
+                next(trackers).update_state(value, sample_weight=_rows(predicted))
+            value = value if weight is None else value * ops.cast(weight, value.dtype) if hasattr(weight, "dtype") else value * weight
+            total = value if total is None else total + value
+        return total
+
+
+def _rows(x: Any) -> Any:
+    return ops.shape(x)[0] if len(x.shape) else 1
+
+
+def _kind(y_true: Any, y_pred: Any) -> str:
+    """Tell the kind of classification from the shapes of targets and outputs."""
+    if y_pred.shape[-1] == 1 if len(y_pred.shape) else True:
+        return "binary"
+    if len(y_true.shape) < len(y_pred.shape) or y_true.shape[-1] == 1:
+        return "sparse"
+    return "categorical"
+
+
+def as_metric(given: Any, y_true: Any, y_pred: Any) -> Metric | None:
+    """Return a `Metric` for a name, function, class or metric; "accuracy" by the shapes."""
+    if given is None or isinstance(given, Metric):
+        return given
+    key = str(given).lower() if isinstance(given, str) else None
+    if key in _BY_SHAPE:
+        return _BY_SHAPE[key][_kind(y_true, y_pred)](name=given)
+    metric = metrics.get(given)
+    if isinstance(metric, type):
+        metric = metric()
+    if isinstance(given, str):
+        name = given
+    else:
+        name = getattr(metric, "__name__", None) or type(metric).__name__
+    if not isinstance(metric, Metric):
+        metric = MeanMetricWrapper(metric, name=name)
+    elif isinstance(given, str):
+        metric.name = name
+    return metric
+
+
+class CompiledMetrics:
+    """The metrics of all outputs, those that see sample weights and those that do not."""
+
+    def __init__(self, given: Any, weighted: Any, output_names: list[str] | None):
+        for argument, value in (("metrics", given), ("weighted_metrics", weighted)):
+            if value is not None and not isinstance(value, (list, tuple, dict)):
+                raise ValueError(f"compile: {argument} must be a list or dict, got {value!r}.")
+            for leaf in tree.flatten(value):
+                if leaf is not None and not isinstance(leaf, Metric) and not (isinstance(leaf, str) and leaf.lower() in _BY_SHAPE):
+                    metrics.get(leaf)  # a name that does not exist is said at once
+        self.given, self.weighted, self.given_names = given, weighted, output_names
+        self.built = False
+        self.pairs: list[tuple[str, Metric, int, bool]] = []
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """All metrics, in order."""
+        return [metric for _, metric, _, _ in self.pairs]
+
+    def build(self, y_true: Any, y_pred: Any) -> None:
+        """Fit the metrics to the outputs."""
+        names = self.names = output_names_of(y_pred, self.given_names)
+        truths, predictions = targets_of(y_true, y_pred, names, "y"), tree.flatten(y_pred)
+        for argument, given, weigh in (("metrics", self.given, False), ("weighted_metrics", self.weighted, True)):
+            if not given:
+                continue
+            single = len(names) == 1
+            entries = [given] if single and not isinstance(given, dict) else by_output(given, y_pred, names, argument)
+            for i, entry in enumerate(entries):
+                for one in tree.flatten(entry):
+                    if truths[i] is None and one is not None and not isinstance(one, Metric):
+                        continue
+                    metric = as_metric(one, truths[i], predictions[i])
+                    if metric is not None:
+                        name = metric.name if single else f"{names[i]}_{metric.name}"
+                        self.pairs.append((name, metric, i, weigh))
+        self.built = True
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Let every metric see a batch."""
+        if not self.built:
+            self.build(y_true, y_pred)
+        truths = targets_of(y_true, y_pred, self.names, "y")
+        weights = targets_of(sample_weight, y_pred, self.names, "sample_weight")
+        predictions = tree.flatten(y_pred)
+        for _, metric, i, weigh in self.pairs:
+            rows = weights[i] if weigh else None
+            metric.update_state(truths[i], predictions[i], **({"sample_weight": rows} if weigh and rows is not None else {}))
+
+    def result(self) -> dict[str, Any]:
+        """Return the values by name; equal names get _1, _2 ..."""
+        found: dict[str, Any] = {}
+        for name, metric, _, _ in self.pairs:
+            value = metric.result()
+            for key, part in value.items() if isinstance(value, dict) else [(name, value)]:
+                unique_key, n = key, 1
+                while unique_key in found:
+                    unique_key, n = f"{key}_{n}", n + 1
+                found[unique_key] = part
+        return found
+
+    def reset_state(self) -> None:
+        """Begin anew."""
+        for metric in self.metrics:
+            metric.reset_state()

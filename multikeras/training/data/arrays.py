@@ -1,0 +1,165 @@
+"""Arrays in memory: moved to the device once, cut into batches there."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from multikeras import config
+from multikeras.backend import current, dtypes
+from multikeras.core import tree
+from multikeras.random import host
+from multikeras.training.data.source import Source
+from multikeras.utils.arrays import pack_x_y_sample_weight
+
+
+def is_array(x: Any) -> bool:
+    """Tell whether `x` is an array or a column of data frames, of any library."""
+    return (hasattr(x, "shape") and hasattr(x, "__getitem__") and not callable(x)) or hasattr(x, "__array__")
+
+
+def is_arrays(x: Any) -> bool:
+    """Tell whether all leaves of `x` are arrays."""
+    leaves = tree.flatten(x)
+    return bool(leaves) and all(leaf is None or is_array(leaf) for leaf in leaves) and any(leaf is not None for leaf in leaves)
+
+
+def as_rows(x: Any, argument: str) -> Any:
+    """Return one array as a numpy array or native tensor of numbers, floats in floatx; TypeError for anything else."""
+    if current.is_tensor(x):
+        return x
+    if hasattr(x, "toarray") and hasattr(x, "tocsr"):
+        x = x.toarray()  # a scipy sparse matrix
+    elif hasattr(x, "to_numpy"):
+        x = x.to_numpy()  # a pandas frame or series
+    elif hasattr(x, "detach") and hasattr(x, "cpu"):
+        x = x.detach().cpu().numpy()  # a torch tensor under another backend
+    array = np.asarray(x)
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(config.floatx())
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"{argument} holds objects that are not numbers (dtype=object, e.g. {array.reshape(-1)[:1].tolist()}). "
+                "Convert it to a numeric array, and rows of different lengths to one length, e.g. with pad_sequences."
+            ) from error
+    if array.dtype.kind in "US" and current.name != "tensorflow":
+        raise ValueError(
+            f"{argument} holds strings (dtype={array.dtype}). Models take numbers: map strings to integers first."
+        )
+    if array.dtype.kind == "f" and array.dtype.name != config.floatx() and dtypes.is_float(array.dtype.name):
+        array = array.astype(dtypes.numpy_dtype(config.floatx()))
+    return array
+
+
+def rows_of(structure: Any, argument: str) -> Any:
+    """Return a tree of arrays with every leaf converted by `as_rows`."""
+    return tree.map_structure(lambda leaf: None if leaf is None else as_rows(leaf, argument), structure)
+
+
+def check_lengths(**named: Any) -> int:
+    """Return the common number of rows, refusing arrays of different lengths, of no rank or of no rows."""
+    sizes = {}
+    for name, structure in named.items():
+        for i, leaf in enumerate(x for x in tree.flatten(structure) if x is not None):
+            if len(leaf.shape) == 0:
+                raise ValueError(f"{name} must have a first dimension of samples, got a scalar.")
+            sizes[name if i == 0 else f"{name}[{i}]"] = int(leaf.shape[0])
+    if len(set(sizes.values())) > 1:
+        raise ValueError(
+            "All arrays must have the same number of samples (first dimension). Got: "
+            + ", ".join(f"{k}: {v}" for k, v in sizes.items()) + "."
+        )  # fmt: skip
+    rows = next(iter(sizes.values()), 0)
+    if rows == 0:
+        raise ValueError(f"The data set is empty: {', '.join(sizes) or 'x'} has 0 samples. Give at least one.")
+    return rows
+
+
+def class_weights_of(y: Any, class_weight: dict[int, float]) -> np.ndarray:
+    """Return the weight of each row of `y`, labels or one-hot, by its class."""
+    flat = tree.flatten(y)
+    if len(flat) != 1:
+        raise ValueError(f"class_weight is for models with one output, y has {len(flat)} parts.")
+    labels = np.asarray(current.to_numpy(flat[0]) if current.is_tensor(flat[0]) else flat[0])
+    if labels.ndim > 1:
+        labels = labels.argmax(-1) if labels.shape[-1] > 1 else labels[..., 0]
+    labels = np.round(labels).astype("int64")
+    weights = np.ones(max(int(labels.max(initial=0)), *map(int, class_weight)) + 1, config.floatx())
+    for label, weight in class_weight.items():
+        weights[int(label)] = weight
+    return weights[labels]
+
+
+class Arrays(Source):
+    """Batches of arrays in memory.
+
+    Args:
+        x, y, sample_weight: Trees of arrays with one first dimension.
+        batch_size: Rows of a batch; 32 if None.
+        shuffle: Whether rows (True) or batches ("batch") are put in a new order each epoch.
+        seed: Seed of the order.
+        class_weight: Weight of each class, for data without sample weights.
+    """
+
+    def __init__(self, x, y=None, sample_weight=None, batch_size=None, shuffle=False, seed=0, class_weight=None):
+        x, y, sample_weight = (rows_of(v, n) for v, n in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")))
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError("class_weight and sample_weight cannot be given together.")
+            sample_weight = class_weights_of(y, class_weight)
+        self.rows = check_lengths(x=x, y=y, sample_weight=sample_weight)
+        if sample_weight is not None and y is not None:
+            parts = tree.flatten(y)
+            if len(tree.flatten(sample_weight)) == 1 and len(parts) > 1 and not tree.is_nested(sample_weight):
+                sample_weight = tree.map_structure(lambda _: sample_weight, y)
+        self.batch_size = int(batch_size or 32)
+        if self.batch_size <= 0:
+            raise ValueError(f"batch_size must be positive, got {batch_size!r}.")
+        self.num_batches = math.ceil(self.rows / self.batch_size)
+        self.full_batches = self.rows // self.batch_size
+        self.shuffle, self.seed = shuffle, seed
+        self._data = pack_x_y_sample_weight(x, y, sample_weight) if y is not None or sample_weight is not None else (x,)
+        self._on_device: Any = None
+
+    @property
+    def tensors(self) -> Any:
+        """The whole arrays on the device."""
+        if self._on_device is None:
+            self._on_device = tree.map_structure(lambda a: None if a is None else current.asarray(a), self._data)
+        return self._on_device
+
+    def order(self, epoch: int) -> np.ndarray | None:
+        """Return the rows in the order of an epoch, None where they stay as they are."""
+        if not self.shuffle:
+            return None
+        if self.shuffle == "batch":
+            batches = host.permutation(self.seed, epoch, self.full_batches) if self.full_batches else np.zeros(0, "int64")
+            rows = (batches[:, None] * self.batch_size + np.arange(self.batch_size)).reshape(-1)
+            return np.concatenate([rows, np.arange(len(rows), self.rows)]).astype("int32")
+        return host.permutation(self.seed, epoch, self.rows).astype("int32")
+
+    def batches(self, epoch):
+        order = self.order(epoch)
+        for start in range(0, self.rows, self.batch_size):
+            stop = min(start + self.batch_size, self.rows)
+            if order is None:
+                yield tree.map_structure(lambda a: None if a is None else a[start:stop], self.tensors)  # noqa: B023
+            else:
+                rows = current.asarray(order[start:stop], "int32")
+                yield tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), self.tensors)  # noqa: B023
+
+    def split(self, fraction: float) -> tuple["Arrays", "Arrays"]:
+        """Return the first rows and the last `fraction` of them."""
+        if not 0 < fraction < 1:
+            raise ValueError(f"validation_split must be between 0 and 1, got {fraction!r}.")
+        at = int(self.rows * (1 - fraction))
+        if at == 0 or at == self.rows:
+            raise ValueError(
+                f"validation_split={fraction} of {self.rows} samples leaves none for {'training' if at == 0 else 'validation'}."
+            )
+        first = tree.map_structure(lambda a: None if a is None else a[:at], self._data)
+        last = tree.map_structure(lambda a: None if a is None else a[at:], self._data)
+        first, last = ((*part, None, None)[:3] for part in (first, last))
+        make = dict(batch_size=self.batch_size, seed=self.seed)
+        return Arrays(*first, shuffle=self.shuffle, **make), Arrays(*last, **make)

@@ -1,0 +1,35 @@
+"""What the trainer knows of data: batches of (x, y, sample_weight), epoch after epoch."""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+class Source:
+    """Batches of data.
+
+    Attributes:
+        num_batches: Batches an epoch, None where nobody knows before the end.
+        batch_size: Rows of a batch, None where it varies.
+        restarts: Whether `batches` begins anew each epoch (else an epoch goes on where the last one ended).
+    """
+
+    num_batches: int | None = None
+    batch_size: int | None = None
+    restarts = True
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """Give the batches of an epoch: x, (x, y) or (x, y, sample_weight)."""
+        raise NotImplementedError
+
+    def peek(self) -> Any:
+        """Return a first batch without using it up."""
+        return next(iter(self.batches(0)))
+
+    def on_epoch_begin(self) -> None:
+        """Take note that an epoch begins."""
+
+    def on_epoch_end(self) -> None:
+        """Take note that an epoch is over."""
+
+    def close(self) -> None:
+        """Let go of threads and processes."""

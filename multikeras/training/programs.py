@@ -1,0 +1,99 @@
+"""The compiled functions behind fit, evaluate and predict: one step, or many steps in one dispatch."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from multikeras.backend import current, dtypes
+from multikeras import config
+from multikeras.core import tree
+
+_DISPATCH_SECONDS = 0.05
+_MOST_STEPS = 4096
+
+
+def to_native(batch: Any) -> Any:
+    """Return a batch with every array as a native tensor, float64 from numpy as floatx."""
+    return tree.map_structure(_native, batch)
+
+
+def _native(x: Any) -> Any:
+    if x is None or type(x) is current.Tensor or current.is_tensor(x):
+        return x
+    array = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x) if not isinstance(x, np.ndarray) else x
+    if array.dtype.kind == "f" and dtypes.is_float(array.dtype.name) and array.dtype.name != config.floatx():
+        return current.asarray(array, config.floatx())
+    return current.asarray(array)
+
+
+class Programs:
+    """What a model compiled for training, evaluation and prediction; dropped when `compile` is called again."""
+
+    def __init__(self, model: Any):
+        self.model = model
+        self.compiled: dict[Any, Callable] = {}
+        self.seconds_per_step: dict[str, float] = {}
+
+    def _compile_option(self) -> bool | str:
+        return self.model.jit_compile
+
+    def single(self, step: str) -> Callable:
+        """Return the function of one batch."""
+        if step not in self.compiled:
+            function = self.model.step_function(step)
+            if not self.model.run_eagerly:
+                variables = self.model.variables if step == "predict_step" else self.model._state_of_training()
+                function = current.jit(_plain(function), variables, compile=self._compile_option())
+            self.compiled[step] = function
+        return self.compiled[step]
+
+    def chunk(self, step: str) -> Callable:
+        """Return a function (order, start, stop, arrays): steps over the rows `order[start]` ... `order[stop - 1]`."""
+        key = (step, "chunk")
+        if key not in self.compiled:
+            function = self.model.step_function(step)
+
+            def run(order, start, stop, arrays):
+                def one(i):
+                    rows = current.take(order, i, 0)
+                    function(tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays))
+                    return (current.add(i, current.asarray(1, "int32")),)
+
+                return current.while_loop(lambda i: current.less(i, stop), one, (start,), None)[0]
+
+            self.compiled[key] = current.jit(run, self.model._state_of_training(), compile=self._compile_option())
+        return self.compiled[key]
+
+    def results(self) -> Callable:
+        """Return the function that computes the values of all metrics."""
+        if "results" not in self.compiled:
+            self.compiled["results"] = current.jit(self.model.get_metrics_result, self.model.metrics_variables) \
+                if not self.model.run_eagerly else self.model.get_metrics_result  # fmt: skip
+        return self.compiled["results"]
+
+    def run_chunk(self, step: str, order, start: int, stop: int, arrays) -> None:
+        """Run steps `start` to `stop`, and learn how long one takes."""
+        fresh = (step, "chunk") not in self.compiled
+        function = self.chunk(step)
+        began = time.perf_counter()
+        done = function(order, current.asarray(start, "int32"), current.asarray(stop, "int32"), arrays)
+        current.synchronize(done)
+        if not fresh:
+            self.seconds_per_step[step] = (time.perf_counter() - began) / (stop - start)
+
+    def chunk_length(self, step: str) -> int:
+        """Return how many steps make a dispatch of some tens of milliseconds."""
+        seconds = self.seconds_per_step.get(step)
+        return 1 if seconds is None else max(1, min(_MOST_STEPS, math.ceil(_DISPATCH_SECONDS / max(seconds, 1e-7))))
+
+
+def _plain(function: Callable) -> Callable:
+    """Return a function of its own name: bound methods cannot be compiled under every backend."""
+
+    def step(data):
+        return function(data)
+
+    return step

@@ -1,0 +1,650 @@
+"""`fit`, `evaluate` and `predict`, once for all backends."""
+
+import inspect
+import itertools
+import warnings
+from typing import Any
+
+import numpy as np
+
+from multikeras import callbacks as callbacks_module
+from multikeras import config, metrics, optimizers
+from multikeras.backend import current, scope
+from multikeras.backend.dtypes import standardize_dtype
+from multikeras.backend.shapes import Spec
+from multikeras.core import serialization, tree
+from multikeras.layers._call import calls
+from multikeras.metrics.reduction import Mean
+from multikeras.random.seed_generator import global_seed
+from multikeras.training.compile import CompiledLoss, CompiledMetrics
+from multikeras.training.data import source_of
+from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of
+from multikeras.training.data.source import Source
+from multikeras.training.programs import Programs, to_native
+from multikeras.training.step import Steps
+from multikeras.utils.arrays import unpack_x_y_sample_weight
+
+
+class Trainer(Steps):
+    """What makes a layer trainable: the half of `Model` that is about data."""
+
+    def __new__(cls, *args, **kwargs):
+        model = super().__new__(cls, *args, **kwargs)
+        put = object.__setattr__
+        for name in ("optimizer", "loss", "_compiled_loss", "_compiled_metrics", "_compile_arguments", "_programs", "_loss_tracker"):
+            put(model, name, None)
+        put(model, "compiled", False)
+        put(model, "stop_training", False)
+        put(model, "_run_eagerly", False)
+        put(model, "_jit_compile", "auto")
+        put(model, "steps_per_execution", 1)
+        put(model, "_fits", 0)
+        return model
+
+    def __init__(self):
+        pass
+
+    # -- compile ---------------------------------------------------------------------------------------------------
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, run_eagerly=False,
+        steps_per_execution=1, jit_compile="auto", auto_scale_loss=True,
+    ):  # fmt: skip
+        """Say how to train.
+
+        Args:
+            optimizer: Name or `Optimizer`.
+            loss: Name, function or `Loss`; a list or dict of them for several outputs.
+            loss_weights: Factors of the losses of several outputs.
+            metrics: Names, functions or `Metric`s; lists or a dict of them for several outputs.
+            weighted_metrics: Metrics that see the sample weights.
+            run_eagerly: Whether steps run as plain Python, for debugging.
+            steps_per_execution: Steps a dispatch; callbacks see the last one.
+            jit_compile: True for the framework's strongest compiler, False for none, "auto" for what usually pays.
+            auto_scale_loss: Whether float16 policies get a loss-scaling optimizer.
+        """
+        optimizer = optimizers.get(optimizer)
+        policy = getattr(self, "dtype_policy", None)
+        if auto_scale_loss and optimizer is not None and getattr(policy, "compute_dtype", "") == "float16" \
+                and getattr(policy, "name", "") == "mixed_float16" \
+                and not isinstance(optimizer, optimizers.LossScaleOptimizer):  # fmt: skip
+            optimizer = optimizers.LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+        names = getattr(self, "output_names", None)
+        compiled_loss = CompiledLoss(loss, loss_weights, names) if loss is not None else None
+        compiled_metrics = CompiledMetrics(metrics, weighted_metrics, names) if metrics or weighted_metrics else None
+        if isinstance(steps_per_execution, bool) or not isinstance(steps_per_execution, int) or steps_per_execution < 1:
+            raise ValueError(f"compile: steps_per_execution must be a positive integer, got {steps_per_execution!r}.")
+        if jit_compile and jit_compile != "auto" and run_eagerly:
+            raise ValueError("compile: run_eagerly=True and jit_compile=True exclude each other.")
+        self.optimizer, self.loss = optimizer, loss
+        put = object.__setattr__
+        put(self, "_compiled_loss", compiled_loss)
+        put(self, "_compiled_metrics", compiled_metrics)
+        put(self, "_loss_tracker", Mean(name="loss"))
+        put(self, "_programs", None)
+        self._run_eagerly, self._jit_compile, self.steps_per_execution = bool(run_eagerly), jit_compile, steps_per_execution
+        self.stop_training = False
+        self.compiled = True
+        self._compile_arguments = dict(
+            optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly, steps_per_execution=steps_per_execution, jit_compile=jit_compile,
+        )  # fmt: skip
+
+    def get_compile_config(self) -> dict | None:
+        """Return the arguments of `compile`, ready for JSON."""
+        if not self.compiled or self._compile_arguments is None:
+            return None
+        return serialization.serialize_keras_object(self._compile_arguments)
+
+    def compile_from_config(self, config: dict) -> None:
+        """Compile as `get_compile_config` said."""
+        own = type(self).compile is not Trainer.compile
+        if own and type(self).compile_from_config is Trainer.compile_from_config and not _same_arguments(type(self).compile, config):
+            warnings.warn(
+                "The model has its own compile(), which takes other arguments than those saved: it is not compiled. "
+                "Compile it, or define compile_from_config().",
+                stacklevel=2,
+            )
+            return
+        self.compile(**{k: _revive(v) for k, v in config.items()})
+        if self.optimizer is not None and self.built:  # type: ignore[attr-defined]
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+
+    @property
+    def run_eagerly(self) -> bool:
+        """Whether steps run as plain Python."""
+        return self._run_eagerly
+
+    @run_eagerly.setter
+    def run_eagerly(self, value):
+        object.__setattr__(self, "_run_eagerly", bool(value))
+        self._forget_programs()
+
+    @property
+    def jit_compile(self):
+        """How steps are compiled."""
+        return self._jit_compile
+
+    @jit_compile.setter
+    def jit_compile(self, value):
+        object.__setattr__(self, "_jit_compile", value)
+        self._forget_programs()
+
+    def _forget_programs(self) -> None:
+        object.__setattr__(self, "_programs", None)
+
+    def _require_compiled(self, method: str) -> None:
+        if not self.compiled:
+            raise ValueError(f"Call compile(optimizer, loss) before {method}(): model {self.name!r} was never compiled.")  # type: ignore[attr-defined]
+        if not current.supports_gradients and method in ("fit", "train_on_batch"):
+            raise RuntimeError(
+                f"The {current.name} backend computes no gradients, so it cannot train. Install a framework, e.g. "
+                'pip install "multikeras[jax]" (or [torch], [tensorflow]), and select it with MULTIKERAS_BACKEND.'
+            )
+
+    # -- metrics ---------------------------------------------------------------------------------------------------
+
+    @property
+    def metrics(self) -> list:
+        """The tracker of the loss, the metrics of `compile`, and those of layers."""
+        found = [self._loss_tracker] if self._loss_tracker is not None else []
+        if self._compiled_metrics is not None:
+            found.append(_CompileMetricsFace(self._compiled_metrics))
+        if self._compiled_loss is not None:
+            found += self._compiled_loss.metrics
+        return [*found, *super().metrics]  # type: ignore[misc]
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of `metrics`."""
+        return [metric.name for metric in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Let all metrics begin anew."""
+        for metric in self.metrics:
+            metric.reset_state()
+
+    # -- fit -------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
+        validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, steps_per_epoch=None,
+        validation_steps=None, validation_batch_size=None, validation_freq=1,
+    ):  # fmt: skip
+        """Train for some epochs; return the `History`.
+
+        Args:
+            x: Inputs: arrays, or a PyDataset, generator, tf.data set or torch loader of batches.
+            y: Targets.
+            batch_size: Rows a step, 32 by default.
+            epochs: The epoch to stop before.
+            verbose: 0 silent, 1 a progress bar, 2 one line an epoch.
+            callbacks: `Callback`s.
+            validation_split: Share of the arrays, taken from their end, that is only evaluated.
+            validation_data: Data that is only evaluated: (x, y), (x, y, sample_weight) or any source.
+            shuffle: Whether rows come in a new order each epoch ("batch": batches).
+            class_weight: Weight of each class.
+            sample_weight: Weight of each row.
+            initial_epoch: The epoch to begin with.
+            steps_per_epoch: Steps an epoch, where the data does not say or fewer are wanted.
+            validation_steps: Steps of each evaluation.
+            validation_batch_size: Rows a step of evaluation.
+            validation_freq: Epochs from one evaluation to the next, or the epochs to evaluate after.
+        """
+        self._require_compiled("fit")
+        epochs = min(epochs, config.max_epochs() or epochs)
+        seed = global_seed() + self._fits
+        object.__setattr__(self, "_fits", self._fits + 1)
+        source = source_of(x, y, sample_weight, batch_size, shuffle, seed, class_weight)
+        validation = None
+        if validation_split and validation_data is None:
+            if not isinstance(source, Arrays):
+                raise ValueError("validation_split is for arrays; give other kinds of data their validation_data.")
+            source, validation = source.split(validation_split)
+        if validation_data is not None:
+            validation = self._validation_source(validation_data, validation_batch_size or batch_size)
+        self._prepare(source, training=True)
+        steps = _steps(source, steps_per_epoch)
+        logs_of = _Progress(self, callbacks, verbose, epochs=epochs, steps=steps)
+        each = callbacks_module.CallbackList.of(callbacks, self, add_history=True, add_progbar=logs_of.verbose != 0,
+                                                verbose=logs_of.verbose, epochs=epochs, steps=steps)  # fmt: skip
+        self.stop_training = False
+        each.on_train_begin()
+        epoch_source = _Epochs(source, steps_per_epoch)
+        logs: dict[str, Any] = {}
+        initial_epoch = getattr(self, "_initial_epoch", None) or initial_epoch
+        for epoch in range(initial_epoch, epochs):
+            self.reset_metrics()
+            each.on_epoch_begin(epoch)
+            source.on_epoch_begin()
+            logs = self._run_epoch("train_step", epoch_source, epoch, each, "train")
+            source.on_epoch_end()
+            if validation is not None and _validates(epoch, validation_freq):
+                logs.update({f"val_{k}": v for k, v in self._evaluate(validation, validation_steps, each).items()})
+            each.on_epoch_end(epoch, logs)
+            if self.stop_training:
+                break
+        each.on_train_end(logs)
+        source.close()
+        return self.history  # type: ignore[attr-defined]
+
+    def _validation_source(self, data, batch_size) -> Source:
+        if isinstance(data, (tuple, list)) and not isinstance(data, Source):
+            x, y, sample_weight = unpack_x_y_sample_weight(tuple(data))
+            return source_of(x, y, sample_weight, batch_size)
+        return source_of(data, batch_size=batch_size)
+
+    def _run_epoch(self, step: str, epochs: "_Epochs", epoch: int, each, mode: str) -> dict[str, Any]:
+        """Run the steps of one epoch; return its logs as floats."""
+        programs = self._the_programs()
+        begin, end = getattr(each, f"on_{mode}_batch_begin"), getattr(each, f"on_{mode}_batch_end")
+        observed = each.observes_batches(mode)
+        stride = max(self.steps_per_execution, 1)
+        arrays = epochs.chunkable() if not self.run_eagerly and current.supports_jit else None
+        logs: dict[str, Any] = {}
+        done = 0
+        if arrays is not None and (not observed or stride > 1) and self._steps_are_ours(step):
+            done = self._run_chunks(step, arrays, epochs, epoch, each, mode, stride if observed else None)
+            if done:
+                logs = programs.results()()
+        single = programs.single(step)
+        pending = 0
+        for batch in epochs.batches(epoch, skip=done):
+            if pending == 0:
+                begin(done)
+            logs = single(to_native(batch))
+            done, pending = done + 1, pending + 1
+            if pending == stride:
+                end(done - 1, _floats(logs) if observed else _Lazy(logs))
+                pending = 0
+            if self.stop_training and mode == "train":
+                break
+        if pending:
+            end(done - 1, _floats(logs) if observed else _Lazy(logs))
+        if done == 0:
+            raise ValueError("The data gave no batch: there is nothing to work on.")
+        self._clear_losses()  # type: ignore[attr-defined]
+        return _floats(logs)
+
+    def _steps_are_ours(self, step: str) -> bool:
+        """Tell whether the logs of a step are the metrics, so that they need not be kept for each step."""
+        return getattr(type(self), step) is getattr(Steps, step) and type(self).compute_metrics is Steps.compute_metrics
+
+    def _run_chunks(self, step, arrays: Arrays, epochs, epoch, each, mode, stride) -> int:
+        """Run all full batches of an epoch, many a dispatch; return how many there were."""
+        programs = self._the_programs()
+        total = min(arrays.full_batches, epochs.limit or arrays.full_batches)
+        if total == 0:
+            return 0
+        order = arrays.order(epoch)
+        order = np.arange(arrays.rows, dtype="int32") if order is None else order
+        order = current.asarray(order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size), "int32")
+        tensors = arrays.tensors
+        done = 0
+        while done < total:
+            length = min(stride or programs.chunk_length(step), total - done)
+            getattr(each, f"on_{mode}_batch_begin")(done)
+            programs.run_chunk(step, order, done, done + length, tensors)
+            done += length
+            if stride:
+                getattr(each, f"on_{mode}_batch_end")(done - 1, _floats(programs.results()()))
+            else:
+                each.on_chunk_end(mode, done - 1, programs.results())
+            if self.stop_training and mode == "train":
+                break
+        return done
+
+    # -- evaluate, predict -----------------------------------------------------------------------------------------
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
+                 return_dict=False, **kwargs):  # fmt: skip
+        """Return the loss and the metrics on data, as a list or by name.
+
+        Args:
+            x: Inputs, of any kind that `fit` takes.
+            y: Targets.
+            batch_size: Rows a step, 32 by default.
+            verbose: 0 silent, 1 a progress bar, 2 one line.
+            sample_weight: Weight of each row.
+            steps: Number of steps.
+            callbacks: `Callback`s.
+            return_dict: Whether to return a dict.
+        """
+        if kwargs:
+            raise ValueError(f"evaluate: unknown arguments {sorted(kwargs)}.")
+        self._require_compiled("evaluate")
+        source = source_of(x, y, sample_weight, batch_size)
+        self._prepare(source, training=False)
+        logs_of = _Progress(self, callbacks, verbose)
+        total = _steps(source, steps)
+        each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=logs_of.verbose != 0,
+                                                verbose=logs_of.verbose, epochs=1, steps=total)  # fmt: skip
+        logs = self._evaluate(source, steps, each)
+        if return_dict:
+            return logs
+        return self._in_order(logs)
+
+    def _evaluate(self, source: Source, steps, each) -> dict[str, Any]:
+        each.on_test_begin()
+        self.reset_metrics()
+        logs = self._run_epoch("test_step", _Epochs(source, steps), 0, each, "test")
+        each.on_test_end(logs)
+        return logs
+
+    def _in_order(self, logs: dict[str, Any]) -> Any:
+        names: list[str] = []
+        for metric in self.metrics:
+            result = metric.names() if isinstance(metric, _CompileMetricsFace) else [metric.name]
+            names += [n for n in result if n in logs]
+        names += [n for n in logs if n not in names]
+        values = [logs[n] for n in names]
+        return values[0] if len(values) == 1 else values
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Return the outputs for data as numpy arrays.
+
+        Args:
+            x: Inputs, of any kind that `fit` takes.
+            batch_size: Rows a step, 32 by default.
+            verbose: 0 silent, 1 a progress bar, 2 one line.
+            steps: Number of steps.
+            callbacks: `Callback`s.
+        """
+        source = source_of(x, batch_size=batch_size)
+        self._prepare(source, training=None)
+        logs_of = _Progress(self, callbacks, verbose)
+        total = _steps(source, steps)
+        each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=logs_of.verbose != 0,
+                                                verbose=logs_of.verbose, epochs=1, steps=total)  # fmt: skip
+        single = self._the_programs().single("predict_step")
+        each.on_predict_begin()
+        parts = []
+        with current.no_gradients():
+            for i, batch in enumerate(_Epochs(source, steps).batches(0)):
+                each.on_predict_batch_begin(i)
+                outputs = single(to_native(batch))
+                parts.append(outputs)
+                each.on_predict_batch_end(i, {"outputs": outputs})
+        each.on_predict_end()
+        if not parts:
+            raise ValueError("The data gave no batch: there is nothing to predict.")
+        return tree.map_structure(lambda *xs: _joined(xs), *parts)
+
+    # -- single batches --------------------------------------------------------------------------------------------
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """Take one step on one batch; return the loss and metrics so far."""
+        self._require_compiled("train_on_batch")
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ValueError("train_on_batch: class_weight and sample_weight cannot be given together.")
+            sample_weight = class_weights_of(y, class_weight)
+        return self._on_batch("train_step", x, y, sample_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """Evaluate one batch; return the loss and metrics so far."""
+        self._require_compiled("test_on_batch")
+        return self._on_batch("test_step", x, y, sample_weight, return_dict)
+
+    def _on_batch(self, step, x, y, sample_weight, return_dict):
+        source = Arrays(x, y, sample_weight, batch_size=1 << 62)
+        self._prepare(source, training=step == "train_step")
+        logs = _floats(self._the_programs().single(step)(next(source.batches(0))))
+        return logs if return_dict else self._in_order(logs)
+
+    def predict_on_batch(self, x):
+        """Return the outputs for one batch as numpy arrays."""
+        batch = tree.map_structure(lambda leaf: current.asarray(as_rows(leaf, "x")), x)
+        if not self.built:  # type: ignore[attr-defined]
+            self._build_from((batch,))
+        with current.no_gradients():
+            outputs = self._the_programs().single("predict_step")((batch,))
+        return tree.map_structure(current.to_numpy, outputs)
+
+    # -- preparation -----------------------------------------------------------------------------------------------
+
+    def _the_programs(self) -> Programs:
+        if self._programs is None:
+            object.__setattr__(self, "_programs", Programs(self))
+        return self._programs
+
+    def make_train_function(self, force=False):
+        """Compile the train step."""
+        return self._make("train_step", force)
+
+    def make_test_function(self, force=False):
+        """Compile the test step."""
+        return self._make("test_step", force)
+
+    def make_predict_function(self, force=False):
+        """Compile the predict step."""
+        return self._make("predict_step", force)
+
+    def _make(self, step, force):
+        if force:
+            self._forget_programs()
+        single = self._the_programs().single(step)
+        return lambda iterator: single(to_native(next(iterator)))
+
+    def _prepare(self, source: Source, training: bool | None) -> None:
+        """Make every variable before anything is compiled; check the first batch against the model."""
+        calls.context = None
+        needs = not self.built or (  # type: ignore[attr-defined]
+            training is not None and (
+                (self._compiled_loss is not None and not self._compiled_loss.built)
+                or (self._compiled_metrics is not None and not self._compiled_metrics.built)
+            )
+        )  # fmt: skip
+        if needs or isinstance(source, Arrays):
+            batch = _first_rows(source) if isinstance(source, Arrays) else source.peek()
+            self._build_from(batch, training)
+        if training and self.optimizer is not None and not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+        elif training is not None and self.optimizer is not None and self.optimizer.built:
+            _check_same_variables(self)
+        self._watch_trainable()
+
+    def _watch_trainable(self) -> None:
+        """Drop compiled steps when other variables became trainable since."""
+        now = tuple(id(v) for v in self.trainable_variables)  # type: ignore[attr-defined]
+        if getattr(self, "_compiled_for", now) != now:
+            self._forget_programs()
+        object.__setattr__(self, "_compiled_for", now)
+
+    def _build_from(self, batch: Any, training: bool | None = None) -> None:
+        x, y, sample_weight = unpack_x_y_sample_weight(batch)
+        specs = tree.map_structure(_batch_spec, (x, y, sample_weight))
+        own_step = training is not None and type(self).train_step is not Steps.train_step
+        y_pred = None
+        try:
+            with scope.SymbolicScope():
+                y_pred = self(specs[0])  # type: ignore[operator]
+        except Exception:
+            if not self.built and all(layer.built for layer in self._flatten_layers(include_self=False)):  # type: ignore[attr-defined]
+                self.built = True
+            if own_step and self.built:
+                return
+            raise
+        if training is None or own_step and self._compiled_loss is None:
+            return
+        if self._compiled_loss is not None and not self._compiled_loss.built:
+            self._compiled_loss.build(y_pred)
+        if self._compiled_metrics is not None and not self._compiled_metrics.built:
+            self._compiled_metrics.build(specs[1], y_pred)
+        if not own_step and type(self).compute_loss is Steps.compute_loss and self._compiled_loss is not None:
+            with scope.SymbolicScope():
+                self._compiled_loss(specs[1], y_pred, specs[2])
+
+
+class _CompileMetricsFace(metrics.Metric):
+    """The metrics of `compile` as the one entry they are in `model.metrics`."""
+
+    def __init__(self, compiled: CompiledMetrics):
+        object.__setattr__(self, "compiled", compiled)
+        object.__setattr__(self, "name", "compile_metrics")
+
+    @property
+    def variables(self):
+        return [v for metric in self.compiled.metrics for v in metric.variables]
+
+    @property
+    def metrics(self):
+        return self.compiled.metrics
+
+    def result(self):
+        return self.compiled.result()
+
+    def reset_state(self):
+        self.compiled.reset_state()
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        self.compiled.update_state(y_true, y_pred, sample_weight)
+
+    def names(self) -> list[str]:
+        """Return the names of the values."""
+        return list(self.compiled.result())
+
+
+class _Epochs:
+    """A source cut into epochs of a number of steps."""
+
+    def __init__(self, source: Source, steps: int | None):
+        cap = config.max_steps_per_epoch()
+        self.source, self.steps = source, steps
+        limits = [n for n in (steps, cap) if n]
+        self.limit = min(limits) if limits else None
+        self.running: Any = None
+
+    def chunkable(self) -> Arrays | None:
+        """Return the arrays if an epoch is one pass over them."""
+        if isinstance(self.source, Arrays) and (self.limit is None or self.limit <= self.source.full_batches):
+            return self.source if self.limit is None or self.steps is None else None
+        return None
+
+    def batches(self, epoch: int, skip: int = 0):
+        """Give the batches of an epoch that come after the first `skip`."""
+        if skip:
+            if self.limit is not None and skip >= self.limit or skip >= self.source.num_batches:
+                return
+            rest = list(self._last_rows(epoch, skip))
+            yield from rest
+            return
+        if self.steps is None:
+            yield from itertools.islice(self.source.batches(epoch), self.limit)
+            return
+        given = 0
+        while given < self.limit:
+            if self.running is None:
+                self.running = self.source.batches(epoch)
+            batch = next(self.running, None)
+            if batch is None:
+                self.running = None
+                if not self.source.restarts or given == 0 and self.source.num_batches == 0:
+                    warnings.warn(
+                        f"The data ended after {given} of {self.limit} steps of this epoch. Give it as many batches as "
+                        "steps_per_epoch times epochs, or repeat it.",
+                        stacklevel=4,
+                    )
+                    return
+                if given == 0 and getattr(self, "_ended_at_once", False):
+                    return
+                self._ended_at_once = given == 0
+                continue
+            self._ended_at_once = False
+            given += 1
+            yield batch
+
+    def _last_rows(self, epoch, skip):
+        source = self.source
+        order = source.order(epoch)
+        start = skip * source.batch_size
+        rows = np.arange(start, source.rows) if order is None else order[start:]
+        rows = current.asarray(rows, "int32")
+        yield tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), source.tensors)
+
+
+class _Progress:
+    """How much to print."""
+
+    def __init__(self, model, callbacks, verbose, **_):
+        if isinstance(callbacks, callbacks_module.CallbackList):
+            verbose = 0
+        self.verbose = 1 if verbose == "auto" else int(verbose)
+
+
+class _Lazy(dict):
+    """Logs that nobody looks at: tensors, not waited for."""
+
+
+def _floats(logs: Any) -> dict[str, Any]:
+    """Return logs as Python numbers, by sorted name."""
+    if not isinstance(logs, dict):
+        return {}
+    values = {}
+    for name in sorted(logs):
+        value = logs[name]
+        if isinstance(value, dict):
+            values[name] = _floats(value)
+            continue
+        if current.is_tensor(value):
+            value = current.to_numpy(value)
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            pass
+        values[name] = value
+    return values
+
+
+def _joined(parts: tuple) -> np.ndarray:
+    arrays = [current.to_numpy(p) for p in parts]
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _steps(source: Source, steps: int | None) -> int | None:
+    limits = [n for n in (steps or source.num_batches, config.max_steps_per_epoch()) if n]
+    return min(limits) if limits else None
+
+
+def _validates(epoch: int, frequency: Any) -> bool:
+    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
+
+
+def _first_rows(source: Arrays) -> Any:
+    n = min(source.batch_size, source.rows)
+    return tree.map_structure(lambda a: None if a is None else a[:n], source._data)
+
+
+def _batch_spec(x: Any) -> Any:
+    """Return shape and dtype of an array of a batch, the number of rows left open."""
+    if x is None or isinstance(x, (int, float, str)):
+        return x
+    shape = tuple(x.shape)
+    dtype = current.dtype(x) if current.is_tensor(x) else _dtype_name(x)
+    return Spec((None, *shape[1:]) if shape else shape, dtype)
+
+
+def _dtype_name(x: Any) -> str:
+    name = standardize_dtype(getattr(x, "dtype", "float32"))
+    return config.floatx() if name == "float64" else name
+
+
+def _check_same_variables(model) -> None:
+    """Refuse to go on with an optimizer that was built for other variables."""
+    check = getattr(model.optimizer, "check_variables", None)
+    if check is not None:
+        check(model.trainable_variables)
+
+
+def _revive(value: Any) -> Any:
+    if isinstance(value, dict) and "class_name" in value:
+        return serialization.deserialize_keras_object(value)
+    if isinstance(value, dict):
+        return {k: _revive(v) for k, v in value.items()}
+    return [_revive(v) for v in value] if isinstance(value, list) else value
+
+
+def _same_arguments(compile_method, config: dict) -> bool:
+    parameters = inspect.signature(compile_method).parameters
+    return all(k in parameters for k in config) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
