@@ -64,6 +64,7 @@ chosen, reason = choose()
 current = load(chosen, reason)
 SPEC = SpecBackend()
 """Computes shapes and dtypes only: `current` for symbolic tensors."""
+SPEC.unsigned_arithmetic = current.unsigned_arithmetic
 config.loaded_backend = current.name
 
 

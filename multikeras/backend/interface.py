@@ -47,6 +47,9 @@ class Backend:
     key_dtype: ClassVar[str] = "uint32"
     """The dtype of random keys and of the words of the portable stream: "uint32", or "int64" without kernels for it."""
 
+    unsigned_arithmetic: ClassVar[bool] = True
+    """Whether uint16, uint32 and uint64 can be added and multiplied (False: sums of uint8 are int32)."""
+
     # Elementwise, one argument: any shape; dtype kept. Floating functions receive floating or complex dtypes.
     # isfinite and isnan return bool; real and imag of a complex tensor return its float dtype; `round` goes to even.
     abs: Unary

@@ -185,8 +185,11 @@ def _build(
         def wrapper(*args, **kwargs):
             if len(args) == 2 and not kwargs:
                 a, b = args
-                if type(a) is native and type(b) is native and (
-                    not promote or (a.dtype == b.dtype and (not inexact or a.dtype in native_inexact))
+                if (
+                    type(a) is native
+                    and type(b) is native
+                    and (not promote or a.dtype == b.dtype)
+                    and (not inexact or (a.dtype in native_inexact and (promote or b.dtype in native_inexact)))
                 ):
                     return implementation(a, b)
             return slow(*args, **kwargs)
@@ -230,7 +233,7 @@ def op(function=None, *, tensors=1, promote=False, inexact=False, sequence=False
 def face(function: Callable[Concatenate[Any, P], R], /) -> Callable[P, R]: ...
 @overload
 def face(*, tensors: int = 1, promote: bool = False, inexact: bool = False, sequence: bool = False,
-         direct: bool = False         ) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[P, R]]: ...  # fmt: skip
+         direct: bool = False) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[P, R]]: ...  # fmt: skip
 def face(function=None, *, tensors=1, promote=False, inexact=False, sequence=False, direct=False):
     """Make a public op that calls the primitive of the same name; arguments as for `op`.
 

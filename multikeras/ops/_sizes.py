@@ -29,7 +29,7 @@ def at_least(B: Any, size: Any, bound: int) -> Any:
 
 
 def from_value(x: Any) -> Any:
-    """Return a scalar integer tensor as an int where it has a value, else the tensor (in TensorFlow graphs, on Specs)."""
+    """Return a scalar integer tensor as an int, or as it is where it has no value yet (TensorFlow graphs, Specs)."""
     try:
         return int(x)
     except TypeError:
