@@ -90,6 +90,7 @@ def set_global_seed(seed: int | None) -> None:
     _Process.seed = seed
     if _Process.generator is not None and seed is not None:
         # The same variable: functions compiled before go on reading it.
+        _Process.generator.seed = seed
         _Process.generator.state.assign(host.key_of(seed))
     elif seed is None:
         _Process.generator = None
@@ -98,6 +99,11 @@ def set_global_seed(seed: int | None) -> None:
 def global_seed() -> int:
     """Return the seed of the process: the one that was set, or one drawn at random."""
     return make_default_seed() if _Process.seed is None else _Process.seed
+
+
+def global_seed() -> int:
+    """Return the integer that the generator behind `seed=None` started from."""
+    return global_seed_generator().seed
 
 
 def key_from(B: Backend, seed: Any) -> Tensor:

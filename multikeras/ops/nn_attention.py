@@ -1,0 +1,58 @@
+"""Scaled dot-product attention."""
+
+
+from multikeras.backend import dtypes
+from multikeras.backend.shapes import known
+from multikeras.ops._op import convert, op
+
+
+@op(tensors=3, promote=True, inexact=True)
+def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None, is_causal=False,
+                          flash_attention=None, attn_logits_soft_cap=None):  # fmt: skip
+    """Average `value` by the softmax of the products of `query` and `key`.
+
+    Args:
+        query: (batch, target, heads, size).
+        key: (batch, source, key heads, size); `heads` is a multiple of the key heads, which then serve several.
+        value: Like `key`.
+        bias: Added to the logits, (batch, heads, target, source) or what broadcasts to it.
+        mask: False where a target may not look, shaped like `bias`.
+        scale: Of the logits; 1 / sqrt(size) if None.
+        is_causal: Whether a target sees no source after itself.
+        flash_attention: Whether a fused kernel must (True) or must not (False) be used; here there is none.
+        attn_logits_soft_cap: Bound towards which logits are bent by tanh.
+
+    >>> from multikeras import ops
+    >>> x = ops.ones((2, 3, 4, 5))
+    >>> ops.dot_product_attention(x, x, x).shape == (2, 3, 4, 5)
+    True
+    """
+    for name, x in (("query", query), ("key", key), ("value", value)):
+        if len(x.shape) != 4:
+            raise ValueError(f"dot_product_attention: {name} must have rank 4 (batch, length, heads, size), got shape {tuple(x.shape)}.")
+    dtype = B.dtype(query)
+    wide = dtypes.result_type(dtype, "float32")
+    (_, target, heads, size), (_, source, groups, _) = B.shape(query), B.shape(key)
+    if known(heads) and known(groups) and heads != groups:
+        if heads % groups:
+            raise ValueError(f"dot_product_attention: {heads} heads of query are no multiple of {groups} heads of key.")
+        key, value = (B.repeat(x, heads // groups, 2) for x in (key, value))
+    scale = size**-0.5 if scale is None and isinstance(size, int) else scale
+    query = query * (scale if isinstance(scale, float) else B.cast(convert(B, scale), dtype))
+    logits = B.cast(B.einsum("btnh,bsnh->bnts", query, key), wide)
+    if attn_logits_soft_cap is not None:
+        logits = B.tanh(logits * (1.0 / attn_logits_soft_cap)) * float(attn_logits_soft_cap)
+    if bias is not None:
+        logits = logits + B.cast(convert(B, bias), wide)
+    allowed = None if mask is None else B.cast(convert(B, mask), "bool")
+    if is_causal:
+        rows, columns = (B.arange(0, n, 1, "int32") for n in (target, source))
+        causal = B.expand_dims(rows, 1) >= columns
+        causal = B.reshape(causal, (1, 1, target, source))
+        allowed = causal if allowed is None else B.bitwise_and(allowed, causal)
+    if allowed is not None:
+        # Finite, so that a row that sees nothing stays a number.
+        logits = B.where(allowed, logits, B.asarray(-1e30 if wide == "float32" else -1e300, wide))
+    return B.einsum("bnts,bsnh->btnh", B.cast(B.softmax(logits, -1), dtype), value)
+
+

@@ -1,0 +1,84 @@
+"""The portable random stream on tensors: Threefry-2x32 in integer arithmetic, the same bits as `host`."""
+
+import math
+from typing import Any
+
+from multikeras.backend.interface import Backend, Tensor
+from multikeras.random.host import BITS, PARITY, ROTATIONS
+
+_WORD = 0xFFFFFFFF
+
+
+class _Words:
+    """Arithmetic modulo 2**32 on tensors of a backend's word dtype, which may be wider."""
+
+    def __init__(self, B: Backend):
+        self.B, self.wide = B, B.key_dtype == "int64"
+
+    def constant(self, value: int) -> Tensor:
+        return self.B.asarray(value, self.B.key_dtype)
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.low(self.B.add(x, y))
+
+    def low(self, x: Tensor) -> Tensor:
+        return self.B.bitwise_and(x, self.constant(_WORD)) if self.wide else x
+
+    def shifted(self, x: Tensor, by: int) -> Tensor:
+        return self.B.right_shift(x, self.constant(by))
+
+    def rotated(self, x: Tensor, by: int) -> Tensor:
+        high = self.low(self.B.left_shift(x, self.constant(by)))
+        return self.B.bitwise_or(high, self.shifted(x, 32 - by))
+
+
+def threefry2x32(B: Backend, key: Tensor, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
+    """Encipher the blocks (x0, x1) of `B.key_dtype` under a key of shape (2,)."""
+    w = _Words(B)
+    k0, k1 = (B.getitem(key, i) for i in range(2))
+    keys = (k0, k1, B.bitwise_xor(B.bitwise_xor(k0, k1), w.constant(PARITY)))
+    x0, x1 = w.add(x0, k0), w.add(x1, k1)
+    for group in range(5):
+        for rotation in ROTATIONS[group % 2]:
+            x0 = w.add(x0, x1)
+            x1 = B.bitwise_xor(w.rotated(x1, rotation), x0)
+        x0 = w.add(x0, keys[(group + 1) % 3])
+        x1 = w.add(x1, w.add(keys[(group + 2) % 3], w.constant(group + 1)))
+    return x0, x1
+
+
+def words(B: Backend, key: Tensor, shape: tuple, stream: Any = 0) -> Tensor:
+    """Return random 32-bit words in a tensor of `B.key_dtype`; `stream` may be a scalar tensor of that dtype."""
+    n = math.prod(shape)
+    counter = B.arange(0, (n + 1) // 2, 1, B.key_dtype)
+    stream = B.broadcast_to(B.asarray(stream, B.key_dtype), (B.shape(counter)[0],))
+    both = B.concatenate(threefry2x32(B, key, counter, stream), 0)
+    return B.reshape(B.slice(both, (0,), (n,)), shape)
+
+
+def uniform(B: Backend, key: Tensor, shape: tuple, dtype: str = "float32", stream: Any = 0) -> Tensor:
+    """Draw from [0, 1), exact multiples of a power of two: the same bits on every backend."""
+    w, bits = _Words(B), BITS[dtype]
+    if bits <= 32:
+        return B.cast(w.shifted(words(B, key, shape, stream), 32 - bits), dtype) * 2.0**-bits
+    pair = words(B, key, (2, *shape), stream)
+    high, low = (B.cast(w.shifted(B.getitem(pair, i), shift), dtype) for i, shift in enumerate((5, 6)))
+    return (high * 2.0**26 + low) * 2.0**-53
+
+
+def normal(B: Backend, key: Tensor, shape: tuple, stream: Any = 0) -> Tensor:
+    """Draw float32 normals of mean 0 and deviation 1 (Box and Muller, 1958)."""
+    n = math.prod(shape)
+    half = (n + 1) // 2
+    u = uniform(B, key, (2, half), "float32", stream)
+    radius = B.sqrt(B.log(B.getitem(u, 0) + 2.0**-24) * -2.0)
+    angle = B.getitem(u, 1) * (2 * math.pi)
+    both = B.concatenate([radius * B.cos(angle), radius * B.sin(angle)], 0)
+    return B.reshape(B.slice(both, (0,), (n,)), shape)
+
+
+def randint(B: Backend, key: Tensor, shape: tuple, low: Tensor, high: Tensor) -> Tensor:
+    """Draw from [low, high), integers of `B.key_dtype` modulo 2**32; ranges above 2**24 are slightly uneven."""
+    w = _Words(B)
+    span = w.low(B.subtract(high, low))
+    return w.add(B.mod(words(B, key, shape), B.maximum(span, w.constant(1))), low)
