@@ -22,7 +22,7 @@ _WIDE = {
 _AS_INTEGER = {torch.bfloat16: torch.int16, torch.float8_e4m3fn: torch.uint8, torch.float8_e5m2: torch.uint8}
 
 
-def _widened(f, result=None):
+def widened(f, result=None):
     """Return `f`, computed in a wider dtype and cast back where torch lacks the kernel."""
 
     def call(x, *rest, **options):
@@ -154,19 +154,19 @@ class TorchBackend(TorchPrograms):
     multiply, equal, where = torch.multiply, torch.eq, torch.where
     gammainc = torch.special.gammainc
 
-    abs, negative = _widened(torch.abs), _widened(torch.negative)
-    floor, ceil, round = _widened(torch.floor), _widened(torch.ceil), _widened(torch.round)
-    isfinite = _widened(torch.isfinite, torch.bool)
-    bitwise_not = _widened(torch.bitwise_not)
-    add, subtract, power = _widened(torch.add), _widened(torch.subtract), _widened(torch.pow)
-    floor_divide, mod = _widened(torch.floor_divide), _widened(torch.remainder)
-    maximum, minimum = _widened(torch.maximum), _widened(torch.minimum)
-    less = _widened(torch.lt, torch.bool)
+    abs, negative = widened(torch.abs), widened(torch.negative)
+    floor, ceil, round = widened(torch.floor), widened(torch.ceil), widened(torch.round)
+    isfinite = widened(torch.isfinite, torch.bool)
+    bitwise_not = widened(torch.bitwise_not)
+    add, subtract, power = widened(torch.add), widened(torch.subtract), widened(torch.pow)
+    floor_divide, mod = widened(torch.floor_divide), widened(torch.remainder)
+    maximum, minimum = widened(torch.maximum), widened(torch.minimum)
+    less = widened(torch.lt, torch.bool)
     bitwise_and, bitwise_or, bitwise_xor = torch.bitwise_and, torch.bitwise_or, torch.bitwise_xor
-    left_shift, right_shift = _widened(torch.bitwise_left_shift), _widened(torch.bitwise_right_shift)
-    matmul = _widened(torch.matmul)
+    left_shift, right_shift = widened(torch.bitwise_left_shift), widened(torch.bitwise_right_shift)
+    matmul = widened(torch.matmul)
 
-    _sgn = _widened(torch.sgn)
+    _sgn = widened(torch.sgn)
 
     def sign(self, x):
         # torch gives NaN the sign 0.
@@ -292,7 +292,7 @@ class TorchBackend(TorchPrograms):
             return x
         return self._sum(x, axis, keepdims, dtype=_WIDE.get(x.dtype, x.dtype)).to(x.dtype)
 
-    _sum = _widened(torch.sum)
+    _sum = widened(torch.sum)
 
     def prod(self, x, axis=None, keepdims=False):
         dtype = _WIDE.get(x.dtype, x.dtype)
@@ -301,7 +301,7 @@ class TorchBackend(TorchPrograms):
             y = torch.prod(y, a, keepdims, dtype=dtype)
         return y.to(x.dtype)
 
-    _amax, _amin = _widened(torch.amax), _widened(torch.amin)
+    _amax, _amin = widened(torch.amax), widened(torch.amin)
 
     def max(self, x, axis=None, keepdims=False):
         return x if axis == () else self._amax(x, _axes(axis), keepdims)
@@ -341,7 +341,7 @@ class TorchBackend(TorchPrograms):
     # -- move ------------------------------------------------------------------------------------------------------
 
     reshape, broadcast_to, expand_dims = torch.reshape, torch.broadcast_to, torch.unsqueeze
-    concatenate, squeeze, flip = torch.concatenate, torch.squeeze, _widened(torch.flip)
+    concatenate, squeeze, flip = torch.concatenate, torch.squeeze, widened(torch.flip)
     transpose = torch.permute
 
     def pad(self, x, widths, mode="constant", value=0):
@@ -404,7 +404,7 @@ class TorchBackend(TorchPrograms):
         taken = torch.index_select(x, axis, indices.reshape(-1))
         return taken.reshape(x.shape[:axis] + indices.shape + x.shape[axis + 1 :])
 
-    _take_along = _widened(torch.take_along_dim)
+    _take_along = widened(torch.take_along_dim)
 
     def take_along_axis(self, x, indices, axis):
         return self._take_along(x, indices.long(), axis)
