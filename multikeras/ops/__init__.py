@@ -1,7 +1,9 @@
 """The ops: functions of tensors, the same on every backend, on symbolic tensors too."""
 
 from multikeras.ops import _operators
+from multikeras.ops import image as image
 from multikeras.ops import linalg as linalg
+from multikeras.ops import nn as nn
 from multikeras.ops import numpy as numpy
 from multikeras.ops.arithmetic import add as add
 from multikeras.ops.arithmetic import arctan2 as arctan2
@@ -91,6 +93,7 @@ from multikeras.ops.create import vander as vander
 from multikeras.ops.create import view as view
 from multikeras.ops.create import zeros as zeros
 from multikeras.ops.create import zeros_like as zeros_like
+from multikeras.ops.einops import rearrange as rearrange
 from multikeras.ops.elementwise import abs as abs
 from multikeras.ops.elementwise import absolute as absolute
 from multikeras.ops.elementwise import angle as angle
@@ -278,6 +281,8 @@ from multikeras.ops.nn_conv import conv_transpose as conv_transpose
 from multikeras.ops.nn_conv import depthwise_conv as depthwise_conv
 from multikeras.ops.nn_conv import max_pool as max_pool
 from multikeras.ops.nn_conv import separable_conv as separable_conv
+from multikeras.ops.nn_ctc import ctc_decode as ctc_decode
+from multikeras.ops.nn_ctc import ctc_loss as ctc_loss
 from multikeras.ops.nn_fold import depth_to_space as depth_to_space
 from multikeras.ops.nn_fold import fold as fold
 from multikeras.ops.nn_fold import space_to_depth as space_to_depth

@@ -86,14 +86,14 @@ def global_seed_generator() -> SeedGenerator:
 
 
 def set_global_seed(seed: int | None) -> None:
-    """Start the generator behind `seed=None` anew; None: at random, when it is needed next."""
-    _Process.seed = seed
-    if _Process.generator is not None and seed is not None:
-        # The same variable: functions compiled before go on reading it.
-        _Process.generator.seed = seed
-        _Process.generator.state.assign(host.key_of(seed))
-    elif seed is None:
+    """Start the generator behind `seed=None` anew; None: from the seed set before, at random if there is none."""
+    _Process.seed = _Process.seed if seed is None else seed
+    if _Process.seed is None:
         _Process.generator = None
+    elif _Process.generator is not None:
+        # The same variable: functions compiled before go on reading it.
+        _Process.generator.seed = _Process.seed
+        _Process.generator.state.assign(host.key_of(_Process.seed))
 
 
 def global_seed() -> int:
