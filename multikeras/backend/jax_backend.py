@@ -3,7 +3,6 @@
 float64 and int64 are honoured where a dtype asks for them, without switching the process to 64 bits.
 """
 
-import functools
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -39,23 +38,15 @@ def _precision(dtype: str):
 
 
 def _wide_inside(f: Callable) -> Callable:
-    """Let `f(x, ...)` use 64-bit constants inside if `x` is 64 bits wide."""
+    """Let JAX use 64-bit constants inside `f(x, ...)` if `x` is 64 bits wide: some of its functions need them."""
 
-    @functools.wraps(f)
-    def wrapped(x, *args):
+    def wrapped(x, *args, **options):
         if dtype_names[x.dtype] not in _WIDE:
-            return f(x, *args)
+            return f(x, *args, **options)
         with jax.enable_x64(True):
-            return f(x, *args)
+            return f(x, *args, **options)
 
-    return wrapped
-
-
-def _gammainc(a, x):
-    return _igamma(*jnp.broadcast_arrays(a, x))
-
-
-_igamma = _wide_inside(lax.igamma)
+    return staticmethod(wrapped)
 
 
 class JaxBackend(JaxPrograms):
@@ -77,7 +68,7 @@ class JaxBackend(JaxPrograms):
     erf = staticmethod(lax.erf)
     erfc = staticmethod(lax.erfc)
     erfinv = staticmethod(lax.erf_inv)
-    gammainc = staticmethod(_gammainc)
+    gammainc = _wide_inside(lambda a, x: lax.igamma(*jnp.broadcast_arrays(a, x)))
     complex = staticmethod(lambda re, im: lax.complex(*jnp.broadcast_arrays(re, im)))
 
     # -- tensors ---------------------------------------------------------------------------------------------------
@@ -124,6 +115,8 @@ class JaxBackend(JaxPrograms):
     def bitcast(self, x, dtype):
         if x.dtype == bool:
             x = x.astype("uint8")
+        if x.dtype.kind == "c":
+            x = jnp.stack([x.real, x.imag], -1).reshape(*x.shape[:-1], -1)
         old, new = x.dtype.itemsize, dtypes.numpy_dtype(dtype).itemsize
         if new > old:
             x = x.reshape(*x.shape[:-1], x.shape[-1] * old // new, new // old)
@@ -153,17 +146,10 @@ class JaxBackend(JaxPrograms):
     def prod(self, x, axis=None, keepdims=False):
         return jnp.prod(x, axis, dtype=x.dtype, keepdims=keepdims)
 
-    def max(self, x, axis=None, keepdims=False):
-        return jnp.max(x, axis, keepdims=keepdims)
-
-    def min(self, x, axis=None, keepdims=False):
-        return jnp.min(x, axis, keepdims=keepdims)
-
-    def argmax(self, x, axis):
-        return lax.argmax(x, axis % x.ndim, jnp.int32)
-
-    def argmin(self, x, axis):
-        return lax.argmin(x, axis % x.ndim, jnp.int32)
+    max = _wide_inside(lambda x, axis=None, keepdims=False: jnp.max(x, axis, keepdims=keepdims))
+    min = _wide_inside(lambda x, axis=None, keepdims=False: jnp.min(x, axis, keepdims=keepdims))
+    argmax = _wide_inside(lambda x, axis: lax.argmax(x, axis % x.ndim, np.int32))
+    argmin = _wide_inside(lambda x, axis: lax.argmin(x, axis % x.ndim, np.int32))
 
     def cumsum(self, x, axis):
         return jnp.cumsum(x, axis, dtype=x.dtype)
@@ -244,6 +230,12 @@ class JaxBackend(JaxPrograms):
             cut = 0 if padding == "valid" else max(reach + 1 - s, 0) // 2 if extra is None else (reach + 1) // 2
             size = transposed_size(n, w, s, padding, extra, step)
             pads.append((reach - cut, size - (n - 1) * s - 1 + cut))
+        if any(s > 1 and low <= 0 and high <= 0 for s, (low, high) in zip(strides, pads)):
+            # XLA on CPUs aborts the process compiling some spread-out convolutions without padding (jaxlib 0.10).
+            none = [(0, 0, 0)]
+            gaps = [*none * first, *((0, 0, s - 1) for s in strides), *none * (x.ndim - first - len(strides))]
+            x = lax.pad(x, np.array(0, x.dtype), gaps)
+            strides = (1,) * len(strides)
         return lax.conv_general_dilated(
             x, jnp.flip(kernel, tuple(range(kernel.ndim - 2))), (1,) * len(strides), pads, lhs_dilation=strides,
             rhs_dilation=dilation, dimension_numbers=_layouts(x.ndim, data_format, "OI"),
