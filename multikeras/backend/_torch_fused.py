@@ -116,7 +116,8 @@ class TorchFused(TorchBackend):
                               flash_attention=None, attn_logits_soft_cap=None):  # fmt: skip # 4.1, 4.4 (causal)
         composed = (
             query.dtype not in _FLOATS or any(x.ndim != 4 for x in (query, key, value))
-            or attn_logits_soft_cap is not None or query.shape[2] != key.shape[2] or (is_causal and (mask is not None or bias is not None))
+            or attn_logits_soft_cap is not None or query.shape[2] != key.shape[2]
+            or (is_causal and (mask is not None or bias is not None))
             or not (scale is None or isinstance(scale, float))
         )  # fmt: skip
         if composed:

@@ -143,6 +143,8 @@ class TorchBackend(TorchPrograms):
     supports_jit = False
     variables_in_place = True
     traces = False
+    key_dtype = "int64"
+    unsigned_arithmetic = False
 
     exp, expm1, log, log1p, sqrt = torch.exp, torch.expm1, torch.log, torch.log1p, torch.sqrt
     sin, cos, tan, sinh, cosh, tanh = torch.sin, torch.cos, torch.tan, torch.sinh, torch.cosh, torch.tanh
