@@ -378,7 +378,7 @@ class Programs(Backend):
         tf.test.experimental.sync_devices()
 
     def make_variable(self, value, trainable, name):
-        if not hasattr(value, "numpy"):
+        if not isinstance(value, self.Tensor):
             constant = tf.get_static_value(value)
             if constant is None:
                 raise ValueError(f"Variable {name!r} is made inside a compiled function of a value computed there.")
