@@ -347,7 +347,10 @@ from multikeras.ops.special import i0 as i0
 from multikeras.ops.special import lgamma as lgamma
 from multikeras.ops.special import sinc as sinc
 from multikeras.ops.transforms import custom_gradient as custom_gradient
+from multikeras.ops.transforms import grad as grad
 from multikeras.ops.transforms import jvp as jvp
+from multikeras.ops.transforms import value_and_grad as value_and_grad
+from multikeras.ops.transforms import vjp as vjp
 from multikeras.ops.vectorize import vectorize as vectorize
 
 _operators.install()
