@@ -430,7 +430,8 @@ class Backend:
         """Return a function that computes `f` and its gradients with respect to `variables`.
 
         `f(*args)` returns a scalar, with `has_aux` a pair (scalar, tree). The result returns (what f returned,
-        list of gradients as native tensors, None where the scalar does not depend on the variable).
+        list of gradients as native tensors, None (or zeros where the framework cannot tell) for a variable that the
+        scalar does not depend on).
         Other Variables that `f` writes are written when it returns. Usable inside itself (second order) and `jit`.
         """
         raise NotImplementedError

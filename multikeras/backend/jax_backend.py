@@ -227,8 +227,9 @@ class JaxBackend(JaxPrograms):
         pads = []
         for n, w, s, extra, step in zip(x.shape[first:], kernel.shape, strides, output_padding, dilation):
             reach = (w - 1) * step
-            cut = 0 if padding == "valid" else max(reach + 1 - s, 0) // 2 if extra is None else (reach + 1) // 2
             size = transposed_size(n, w, s, padding, extra, step)
+            # What `conv` with these arguments would have padded in front of the result.
+            cut = 0 if padding == "valid" else max((n - 1) * s + reach + 1 - size, 0) // 2
             pads.append((reach - cut, size - (n - 1) * s - 1 + cut))
         if any(s > 1 and low <= 0 and high <= 0 for s, (low, high) in zip(strides, pads)):
             # XLA on CPUs aborts the process compiling some spread-out convolutions without padding (jaxlib 0.10).

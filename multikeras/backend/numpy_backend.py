@@ -312,8 +312,9 @@ class NumpyBackend(Backend):
         pairs = []
         for d, w, s, extra, step in zip(x.shape[1:-1], kernel.shape, strides, output_padding, dilation):
             reach = (w - 1) * step
-            cut = 0 if padding == "valid" else max(reach + 1 - s, 0) // 2 if extra is None else (reach + 1) // 2
             size = shapes.transposed_size(d, w, s, padding, extra, step)
+            # What `conv` with these arguments would have padded in front of the result.
+            cut = 0 if padding == "valid" else max((d - 1) * s + reach + 1 - size, 0) // 2
             pairs.append((reach - cut, size - (d - 1) * s - 1 + cut))
         kernel = np.swapaxes(np.flip(kernel, range(n)), -1, -2)
         return _back(self.conv(spread, kernel, (1,) * n, pairs, dilation, 1, "channels_last"), data_format)
