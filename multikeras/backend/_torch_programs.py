@@ -278,6 +278,9 @@ class TorchPrograms(Backend):
 
         return run
 
+    def no_gradients(self):
+        return torch.no_grad()
+
     def eval_shape(self, f, *specs):
         def run(unknown):
             def fake(s):

@@ -11,7 +11,7 @@ definition in `ops/`, or a backend's faster override of it. See docs/adding_a_ba
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 Tensor = Any
@@ -19,6 +19,10 @@ Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
 Tree = Any  # nested dicts, lists and tuples of tensors
 Axes = int | tuple[int, ...] | None
+
+
+class PlainModule:
+    """The base of layers under a framework that has no modules of its own."""
 
 
 class Backend:
@@ -31,7 +35,7 @@ class Backend:
     """Every class that counts as a native tensor (tracers, subclasses, native variables)."""
     native_inexact: ClassVar[frozenset] = frozenset()
     """The native dtypes, as `x.dtype` gives them, that are floating or complex."""
-    Module: ClassVar[type] = object
+    Module: ClassVar[type] = PlainModule
     """The base class of `Layer`: what the framework's own tools (optimizers, savers) expect."""
     VariableBase: ClassVar[type] = object
     """The base class of `Variable`: the protocol by which native functions accept one."""
@@ -459,6 +463,10 @@ class Backend:
         `step` writes `variables`, its result is dropped. Backends that gain nothing loop in Python.
         """
         raise NotImplementedError
+
+    def no_gradients(self) -> AbstractContextManager:
+        """Keep nothing for a backward pass inside a `with` block."""
+        return nullcontext()
 
     def eval_shape(self, f: Callable, *specs: Tree) -> Tree:
         """Return the Specs of `f(*specs)` by the framework's own abstract evaluation; unknown sizes stay None.
