@@ -1,0 +1,44 @@
+"""How gradients move weights."""
+
+from typing import Any
+
+from multikeras.core.serialization import Kind as _Kind
+from multikeras.core.serialization import serialize_keras_object as _serialize
+from multikeras.optimizers import schedules as schedules
+from multikeras.optimizers.adam import Adam as Adam
+from multikeras.optimizers.adam import AdamW as AdamW
+from multikeras.optimizers.optimizer import Optimizer as Optimizer
+from multikeras.optimizers.rmsprop import RMSprop as RMSprop
+from multikeras.optimizers.sgd import SGD as SGD
+
+_KIND = _Kind("optimizer", {c.__name__.lower(): c for c in (Optimizer, SGD, RMSprop, Adam, AdamW)})
+
+
+def serialize(optimizer: Optimizer) -> dict:
+    """Return the config of an optimizer."""
+    return _serialize(optimizer)
+
+
+def deserialize(config: Any, custom_objects: dict | None = None) -> Optimizer:
+    """Return the optimizer of a config; names of builtin classes in any case."""
+    if isinstance(config, dict) and str(config.get("class_name")).lower() in _KIND.table and not config.get("module"):
+        config = {**config, "class_name": config["class_name"].lower()}
+    return _KIND.deserialize(config, custom_objects)
+
+
+def get(identifier: Any) -> Any:
+    """Return the optimizer that a name or config stands for, None for None.
+
+    >>> from multikeras import optimizers
+    >>> optimizers.get("adam").name[:4]
+    'adam'
+    """
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    if isinstance(identifier, str):
+        found = _KIND.get(identifier.lower() if identifier.lower() in _KIND.table else identifier)
+    else:
+        found = identifier
+    if found is not None and not isinstance(found, Optimizer):
+        _KIND.refuse(identifier)
+    return found

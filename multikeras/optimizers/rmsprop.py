@@ -1,0 +1,65 @@
+"""RMSprop."""
+
+from typing import Any
+
+from multikeras.backend import current
+from multikeras.optimizers import rules as rules
+from multikeras.optimizers.optimizer import Optimizer
+
+
+class RMSprop(Optimizer):
+    """Go down gradients divided by the root of their mean square (Hinton, 2012).
+
+    Args:
+        rho: Share of the old mean at each step.
+        momentum: Share of the last step that is added to the next.
+        epsilon: What keeps the division finite.
+        centered: Divide by the standard deviation of gradients instead.
+
+    Other arguments are those of `Optimizer`.
+    """
+
+    own_arguments = ("rho", "momentum", "epsilon", "centered")
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        rho=0.9,
+        momentum=0.0,
+        epsilon=1e-7,
+        centered=False,
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
+        )  # fmt: skip
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._velocities = self.add_optimizer_variables(variables, "velocity")
+        self._momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum > 0 else None
+        self._average_gradients = self.add_optimizer_variables(variables, "average_gradient") if self.centered else None
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        self.update_all([gradient], [variable], learning_rate)
+
+    def update_all(self, gradients, variables, learning_rate):
+        slots = [
+            None if slots is None else self.slots(slots, variables)
+            for slots in (self._velocities, self._momentums, self._average_gradients)
+        ]
+        current.rmsprop_step(gradients, variables, *slots, learning_rate, self.rho, self.momentum, self.epsilon)

@@ -1,0 +1,143 @@
+"""Learning rates as functions of the number of updates."""
+
+import math
+from typing import Any
+
+from multikeras import ops
+from multikeras.core.serialization import Configurable
+
+
+class LearningRateSchedule(Configurable):
+    """Map the number of updates so far to a learning rate: subclasses define `__call__(step)`."""
+
+    def __call__(self, step: Any) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(step).")
+
+
+def _float(step: Any) -> Any:
+    return ops.cast(step, "float32")
+
+
+class ExponentialDecay(LearningRateSchedule):
+    """Multiply by `decay_rate` every `decay_steps`, in between too unless `staircase`.
+
+    >>> from multikeras.optimizers import schedules
+    >>> round(float(schedules.ExponentialDecay(0.1, 10, 0.5)(20)), 4)
+    0.025
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="ExponentialDecay"):
+        self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
+        self.staircase, self.name = staircase, name
+        if decay_steps <= 0:
+            raise ValueError(f"{type(self).__name__}: Argument `decay_steps` must be > 0. Received: decay_steps={decay_steps}")
+
+    def _periods(self, step):
+        periods = _float(step) / self.decay_steps
+        return ops.floor(periods) if self.staircase else periods
+
+    def __call__(self, step: Any) -> Any:
+        return self.initial_learning_rate * ops.power(float(self.decay_rate), self._periods(step))
+
+
+class InverseTimeDecay(ExponentialDecay):
+    """Divide by 1 + `decay_rate` * step / `decay_steps`."""
+
+    def __init__(self, initial_learning_rate, decay_steps, decay_rate, staircase=False, name="InverseTimeDecay"):
+        super().__init__(initial_learning_rate, decay_steps, decay_rate, staircase, name)
+
+    def __call__(self, step: Any) -> Any:
+        return self.initial_learning_rate / (1.0 + self.decay_rate * self._periods(step))
+
+
+class PiecewiseConstantDecay(LearningRateSchedule):
+    """Take `values[i]` until step `boundaries[i]` inclusive, the last value after.
+
+    >>> from multikeras.optimizers import schedules
+    >>> rate = schedules.PiecewiseConstantDecay([10, 20], [1.0, 0.5, 0.25])
+    >>> float(rate(10)), float(rate(11)), float(rate(30))
+    (1.0, 0.5, 0.25)
+    """
+
+    def __init__(self, boundaries, values, name="PiecewiseConstant"):
+        if len(boundaries) != len(values) - 1:
+            raise ValueError(
+                "PiecewiseConstantDecay: the length of boundaries should be 1 less than the length of values. "
+                f"Received: {boundaries=} of length {len(boundaries)}, {values=} of length {len(values)}."
+            )
+        self.boundaries, self.values, self.name = boundaries, values, name
+
+    def __call__(self, step: Any) -> Any:
+        step = _float(step)
+        rate = ops.cast(self.values[-1], "float32")
+        for boundary, value in zip(reversed(self.boundaries), reversed(self.values[:-1])):
+            rate = ops.where(step <= boundary, ops.cast(value, "float32"), rate)
+        return rate
+
+
+class PolynomialDecay(LearningRateSchedule):
+    """Go to `end_learning_rate` in `decay_steps` along a power of the way left; with `cycle`, again and again, ever longer."""
+
+    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle=False, name="PolynomialDecay"):
+        if decay_steps <= 0:
+            raise ValueError(f"PolynomialDecay: Argument `decay_steps` must be > 0. Received: decay_steps={decay_steps}")
+        self.initial_learning_rate, self.decay_steps, self.end_learning_rate = initial_learning_rate, decay_steps, end_learning_rate
+        self.power, self.cycle, self.name = power, cycle, name
+
+    def __call__(self, step: Any) -> Any:
+        step, length = _float(step), ops.cast(self.decay_steps, "float32")
+        if self.cycle:
+            length = length * ops.maximum(ops.ceil(step / self.decay_steps), 1.0)
+        left = 1.0 - ops.minimum(step, length) / length
+        start = ops.cast(self.initial_learning_rate, "float32")
+        return (start - self.end_learning_rate) * ops.power(left, float(self.power)) + self.end_learning_rate
+
+
+class CosineDecay(LearningRateSchedule):
+    """Follow half a cosine down to the fraction `alpha` in `decay_steps`, after a linear rise to `warmup_target`.
+
+    >>> from multikeras.optimizers import schedules
+    >>> rate = schedules.CosineDecay(0.0, 10, warmup_target=1.0, warmup_steps=2)
+    >>> [round(float(rate(step)), 3) for step in (0, 1, 2, 7, 12)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+
+    def __init__(self, initial_learning_rate, decay_steps, alpha=0.0, name="CosineDecay", warmup_target=None, warmup_steps=0):
+        if decay_steps <= 0:
+            raise ValueError(f"CosineDecay: Argument `decay_steps` must be > 0. Received: decay_steps={decay_steps}")
+        self.initial_learning_rate, self.decay_steps, self.alpha, self.name = initial_learning_rate, decay_steps, alpha, name
+        self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
+
+    def __call__(self, step: Any) -> Any:
+        step, low = _float(step), self.initial_learning_rate
+        high = low if self.warmup_target is None else self.warmup_target
+        warmup = 0 if self.warmup_target is None else self.warmup_steps
+        done = ops.clip(step - warmup, 0.0, float(self.decay_steps)) / self.decay_steps
+        rate = high * (self.alpha + (1.0 - self.alpha) * 0.5 * (1.0 + ops.cos(math.pi * done)))
+        if not warmup:
+            return rate
+        return ops.where(step < warmup, low + (high - low) * (step / warmup), rate)
+
+
+class CosineDecayRestarts(LearningRateSchedule):
+    """Follow half cosines, each `t_mul` times as long and starting `m_mul` times as high (Loshchilov and Hutter, 2016)."""
+
+    def __init__(self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0, name="SGDRDecay"):
+        if first_decay_steps <= 0:
+            raise ValueError(f"CosineDecayRestarts: Argument `first_decay_steps` must be > 0. Received: first_decay_steps={first_decay_steps}")
+        self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
+        self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
+
+    def __call__(self, step: Any) -> Any:
+        time = _float(step) / self.first_decay_steps  # in lengths of the first period
+        growth = float(self.t_mul)
+        if growth == 1.0:
+            period = ops.floor(time)
+            done = time - period
+        else:
+            period = ops.floor(ops.log(1.0 - time * (1.0 - growth)) / math.log(growth))
+            length = ops.power(growth, period)
+            done = (time - (1.0 - length) / (1.0 - growth)) / length
+        height = ops.power(float(self.m_mul), period)
+        cosine = 0.5 * height * (1.0 + ops.cos(math.pi * done))
+        return self.initial_learning_rate * ((1.0 - self.alpha) * cosine + self.alpha)
