@@ -25,15 +25,15 @@ _AS_INTEGER = {torch.bfloat16: torch.int16, torch.float8_e4m3fn: torch.uint8, to
 def widened(f, result=None):
     """Return `f`, computed in a wider dtype and cast back where torch lacks the kernel."""
 
-    def call(x, *rest, **options):
+    def call(x, *rest):
         try:
-            return f(x, *rest, **options)
+            return f(x, *rest)
         except RuntimeError:
             wide = _WIDE.get(x.dtype)
             if wide is None:
                 raise
         rest = [y.to(wide) if isinstance(y, torch.Tensor) and y.dtype == x.dtype else y for y in rest]
-        return f(x.to(wide), *rest, **options).to(result or x.dtype)
+        return f(x.to(wide), *rest).to(result or x.dtype)
 
     return staticmethod(functools.wraps(f, assigned=("__name__", "__doc__"), updated=())(call))
 
@@ -191,10 +191,7 @@ class TorchBackend(TorchPrograms):
         if isinstance(x, torch.Tensor):
             pass
         elif type(x) in _SCALARS:
-            dtype = dtype or dtypes.result_type(type(x))
-            if dtype == "int32" and not -(2**31) <= x < 2**31:
-                dtype = "int64" if x < 2**63 else "uint64"
-            return torch.tensor(x, dtype=DTYPE[dtype], device=self.device)
+            return self._from_scalar(x, dtype)
         elif isinstance(x, VariableBase):
             x = x.value
         elif isinstance(x, (list, tuple, range)):
@@ -210,6 +207,13 @@ class TorchBackend(TorchPrograms):
         if x.device != device and x.device.type != "meta":
             x = x.to(device)
         return x if dtype is None or x.dtype == DTYPE[dtype] else self.cast(x, dtype)
+
+    def _from_scalar(self, x, dtype):
+        dtype, device = dtype or dtypes.result_type(type(x)), state.device or self.default_device
+        if type(x) is int and not -(2**31) <= x < 2**31:
+            dtype = ("int64" if x < 2**63 else "uint64") if dtype == "int32" else dtype
+            return torch.tensor(x, dtype=DTYPE[dtype], device=device)
+        return torch.scalar_tensor(x, dtype=DTYPE[dtype], device=device)
 
     @staticmethod
     def _from_numpy(x):
@@ -292,9 +296,10 @@ class TorchBackend(TorchPrograms):
     def sum(self, x, axis=None, keepdims=False):
         if axis == ():
             return x
-        return self._sum(x, axis, keepdims, dtype=_WIDE.get(x.dtype, x.dtype)).to(x.dtype)
-
-    _sum = widened(torch.sum)
+        if x.dtype in INEXACT and x.dtype not in _WIDE:
+            return torch.sum(x, axis, keepdims)
+        wide = _WIDE.get(x.dtype, x.dtype)
+        return torch.sum(x.to(wide), axis, keepdims, dtype=wide).to(x.dtype)
 
     def prod(self, x, axis=None, keepdims=False):
         dtype = _WIDE.get(x.dtype, x.dtype)
