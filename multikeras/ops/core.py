@@ -26,7 +26,7 @@ def cast(B, x, dtype):
     """Convert to another dtype; floats are truncated towards zero to become integers.
 
     >>> from multikeras import ops
-    >>> ops.cast([1.7, -1.7], "int32").tolist()
+    >>> ops.convert_to_numpy(ops.cast([1.7, -1.7], "int32")).tolist()
     [1, -1]
     """
     dtype = dtypes.standardize_dtype(dtype)
@@ -38,7 +38,7 @@ def saturate_cast(B, x, dtype):
     """Convert to another dtype, values beyond its range to its ends.
 
     >>> from multikeras import ops
-    >>> ops.saturate_cast([-3.0, 5.0, 300.0], "uint8").tolist()
+    >>> ops.convert_to_numpy(ops.saturate_cast([-3.0, 5.0, 300.0], "uint8")).tolist()
     [0, 5, 255]
     """
     source, dtype = B.dtype(x), dtypes.standardize_dtype(dtype)
@@ -80,7 +80,7 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
     """Return `x` as a tensor of the backend.
 
     >>> from multikeras import ops
-    >>> ops.convert_to_tensor([1, 2], dtype="float32").tolist()
+    >>> ops.convert_to_numpy(ops.convert_to_tensor([1, 2], dtype="float32")).tolist()
     [1.0, 2.0]
     """
     dtype = None if dtype is None else dtypes.standardize_dtype(dtype)
@@ -96,7 +96,7 @@ def convert_to_numpy(x: Any) -> np.ndarray:
     """Return `x` as a numpy array on the host.
 
     >>> from multikeras import ops
-    >>> ops.convert_to_numpy(ops.ones((2,))).tolist()
+    >>> ops.convert_to_numpy(ops.convert_to_numpy(ops.ones((2,)))).tolist()
     [1.0, 1.0]
     """
     if isinstance(x, Spec):
@@ -152,7 +152,7 @@ def unstack(B, x, num=None, axis=0):
     """Take a tensor apart along an axis.
 
     >>> from multikeras import ops
-    >>> [part.tolist() for part in ops.unstack([[1, 2], [3, 4]], axis=1)]
+    >>> [ops.convert_to_numpy(part).tolist() for part in ops.unstack([[1, 2], [3, 4]], axis=1)]
     [[1, 3], [2, 4]]
     """
     axis = canonical_axis(axis, len(x.shape), "unstack")
@@ -255,7 +255,7 @@ def scan(B, f, init, xs=None, length=None, reverse=False, unroll=1):
 
     >>> from multikeras import ops
     >>> total, sums = ops.scan(lambda c, x: (c + x, c + x), ops.zeros(()), ops.convert_to_tensor([1.0, 2.0, 3.0]))
-    >>> float(total), sums.tolist()
+    >>> float(total), ops.convert_to_numpy(sums).tolist()
     (6.0, [1.0, 3.0, 6.0])
     """
     _callables("scan", f=f)
@@ -282,7 +282,7 @@ def associative_scan(B, f, elems, reverse=False, axis=0):
     `f(a, b)` maps two trees like `elems`, slices of any length along `axis`, to one.
 
     >>> from multikeras import ops
-    >>> ops.associative_scan(lambda a, b: a + b, ops.convert_to_tensor([1, 2, 3, 4])).tolist()
+    >>> ops.convert_to_numpy(ops.associative_scan(lambda a, b: a + b, ops.convert_to_tensor([1, 2, 3, 4]))).tolist()
     [1, 3, 6, 10]
     """
     _callables("associative_scan", f=f)
@@ -317,7 +317,7 @@ def map(B, f, xs):
     """Apply `f` to each slice along the leading axis of `xs`, one after the other.
 
     >>> from multikeras import ops
-    >>> ops.map(lambda x: x * 2, ops.convert_to_tensor([1, 2, 3])).tolist()
+    >>> ops.convert_to_numpy(ops.map(lambda x: x * 2, ops.convert_to_tensor([1, 2, 3]))).tolist()
     [2, 4, 6]
     """
     _callables("map", f=f)
@@ -329,7 +329,7 @@ def vectorized_map(B, function, elements):
     """Apply `function` to each slice along the leading axis of `elements`, all at once.
 
     >>> from multikeras import ops
-    >>> ops.vectorized_map(lambda x: x + 1, ops.convert_to_tensor([1, 2, 3])).tolist()
+    >>> ops.convert_to_numpy(ops.vectorized_map(lambda x: x + 1, ops.convert_to_tensor([1, 2, 3]))).tolist()
     [2, 3, 4]
     """
     _callables("vectorized_map", function=function)
@@ -352,7 +352,7 @@ def scatter(B, indices, values, shape):
     """Return zeros of `shape` with `values` added at `indices`, (..., depth of the index).
 
     >>> from multikeras import ops
-    >>> ops.scatter([[0], [2], [0]], [1, 5, 2], (4,)).tolist()
+    >>> ops.convert_to_numpy(ops.scatter([[0], [2], [0]], [1, 5, 2], (4,))).tolist()
     [3, 0, 5, 0]
     """
     return B.scatter(B.full(_static(shape), 0, B.dtype(values)), indices, values, "add")
@@ -366,7 +366,7 @@ def scatter_update(B, inputs, indices, updates, reduction=None):
     """Return `inputs` with `updates` written at `indices`, or combined by "add", "max", "min" or "mul".
 
     >>> from multikeras import ops
-    >>> ops.scatter_update([1, 2, 3], [[0], [2]], [10, 30]).tolist()
+    >>> ops.convert_to_numpy(ops.scatter_update([1, 2, 3], [[0], [2]], [10, 30])).tolist()
     [10, 2, 30]
     """
     if reduction not in _REDUCTIONS:
@@ -389,7 +389,7 @@ def slice(B, inputs, start_indices, shape):
     """Return the block of the given shape that begins at `start_indices`.
 
     >>> from multikeras import ops
-    >>> ops.slice([[1, 2, 3], [4, 5, 6]], [0, 1], (2, 2)).tolist()
+    >>> ops.convert_to_numpy(ops.slice([[1, 2, 3], [4, 5, 6]], [0, 1], (2, 2))).tolist()
     [[2, 3], [5, 6]]
     """
     sizes = _static(shape)
@@ -403,7 +403,7 @@ def slice_update(B, inputs, start_indices, updates):
     """Return `inputs` with the block that begins at `start_indices` replaced by `updates`.
 
     >>> from multikeras import ops
-    >>> ops.slice_update([1, 2, 3, 4], [1], [8, 9]).tolist()
+    >>> ops.convert_to_numpy(ops.slice_update([1, 2, 3, 4], [1], [8, 9])).tolist()
     [1, 8, 9, 4]
     """
     updates = B.cast(convert(B, updates), B.dtype(inputs))

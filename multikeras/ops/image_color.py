@@ -64,7 +64,7 @@ def rgb_to_hsv(B, images, data_format=None):
     """Convert RGB images, 0 to 1, to hue, saturation and value, 0 to 1.
 
     >>> from multikeras import ops
-    >>> ops.image.rgb_to_hsv([[[1.0, 0.0, 0.0]]]).tolist()
+    >>> ops.convert_to_numpy(ops.image.rgb_to_hsv([[[1.0, 0.0, 0.0]]])).tolist()
     [[[0.0, 1.0, 1.0]]]
     """
     axis = channel_axis(data_format)
@@ -90,7 +90,7 @@ def hsv_to_rgb(B, images, data_format=None):
     """Convert hue, saturation and value, 0 to 1, to RGB, 0 to 1.
 
     >>> from multikeras import ops
-    >>> ops.image.hsv_to_rgb([[[0.0, 1.0, 1.0]]]).tolist()
+    >>> ops.convert_to_numpy(ops.image.hsv_to_rgb([[[0.0, 1.0, 1.0]]])).tolist()
     [[[1.0, 0.0, 0.0]]]
     """
     axis = channel_axis(data_format)

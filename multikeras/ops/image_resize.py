@@ -154,7 +154,7 @@ def scale_and_translate(B, images, output_shape, scale, translation, spatial_dim
 
     >>> from multikeras import ops
     >>> x = ops.reshape(ops.arange(4, dtype="float32"), (2, 2))
-    >>> ops.image.scale_and_translate(x, (2, 2), ops.ones(2), ops.zeros(2), (0, 1), "linear").tolist()
+    >>> ops.convert_to_numpy(ops.image.scale_and_translate(x, (2, 2), ops.ones(2), ops.zeros(2), (0, 1), "linear")).tolist()
     [[0.0, 1.0], [2.0, 3.0]]
     """
     if method not in _KERNELS:

@@ -91,7 +91,7 @@ def map_coordinates(B, inputs, coordinates, order, fill_mode="constant", fill_va
         fill_mode: What is outside: "constant" (`fill_value`), "nearest", "wrap", "mirror" or "reflect".
 
     >>> from multikeras import ops
-    >>> ops.image.map_coordinates([0.0, 10.0, 20.0], [[0.5, 1.25]], order=1).tolist()
+    >>> ops.convert_to_numpy(ops.image.map_coordinates([0.0, 10.0, 20.0], [[0.5, 1.25]], order=1)).tolist()
     [5.0, 12.5]
     """
     rank = len(inputs.shape)
@@ -163,7 +163,7 @@ def affine_transform(B, images, transform, interpolation="bilinear", fill_mode="
 
     >>> from multikeras import ops
     >>> x = ops.reshape(ops.arange(4, dtype="float32"), (1, 4, 1))
-    >>> ops.image.affine_transform(x, [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0])[0, :, 0].tolist()
+    >>> ops.convert_to_numpy(ops.image.affine_transform(x, [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0])[0, :, 0]).tolist()
     [1.0, 2.0, 3.0, 0.0]
     """
     _check_interpolation("affine_transform", interpolation)

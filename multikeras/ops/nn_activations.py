@@ -22,7 +22,7 @@ def relu(B, x):
     """Return x where positive, else 0.
 
     >>> from multikeras import ops
-    >>> ops.relu([-1.0, 2.0]).tolist()
+    >>> ops.convert_to_numpy(ops.relu([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
     return B.where(x <= 0, _constant(B, x, 0), x)
@@ -33,7 +33,7 @@ def relu6(B, x):
     """Return x cut off below 0 and above 6.
 
     >>> from multikeras import ops
-    >>> ops.relu6([-1.0, 2.0, 9.0]).tolist()
+    >>> ops.convert_to_numpy(ops.relu6([-1.0, 2.0, 9.0])).tolist()
     [0.0, 2.0, 6.0]
     """
     return B.where(x >= 6, _constant(B, x, 6), B.relu(x))
@@ -56,7 +56,7 @@ def sparse_sigmoid(B, x):
     """Return 0 below -1, 1 above 1, and (x + 1) / 2 between.
 
     >>> from multikeras import ops
-    >>> ops.sparse_sigmoid([-2.0, 0.0, 2.0]).tolist()
+    >>> ops.convert_to_numpy(ops.sparse_sigmoid([-2.0, 0.0, 2.0])).tolist()
     [0.0, 0.5, 1.0]
     """
     middle = B.where(x >= 1, _constant(B, x, 1), (x + 1.0) * 0.5)
@@ -79,7 +79,7 @@ def softsign(B, x):
     """Return x / (1 + |x|).
 
     >>> from multikeras import ops
-    >>> ops.softsign([-1.0, 1.0]).tolist()
+    >>> ops.convert_to_numpy(ops.softsign([-1.0, 1.0])).tolist()
     [-0.5, 0.5]
     """
     return B.divide(x, B.abs(x) + 1.0)
@@ -90,7 +90,7 @@ def soft_shrink(B, x, threshold=0.5):
     """Move x towards 0 by `threshold`, to 0 where it is nearer.
 
     >>> from multikeras import ops
-    >>> ops.soft_shrink([-2.0, 0.2, 2.0]).tolist()
+    >>> ops.convert_to_numpy(ops.soft_shrink([-2.0, 0.2, 2.0])).tolist()
     [-1.5, 0.0, 1.5]
     """
     return B.where(x > threshold, x - threshold, B.where(x < -threshold, x + threshold, _constant(B, x, 0)))
@@ -101,7 +101,7 @@ def sparse_plus(B, x):
     """Return 0 below -1, x above 1, and (x + 1)**2 / 4 between.
 
     >>> from multikeras import ops
-    >>> ops.sparse_plus([-2.0, 0.0, 2.0]).tolist()
+    >>> ops.convert_to_numpy(ops.sparse_plus([-2.0, 0.0, 2.0])).tolist()
     [0.0, 0.25, 2.0]
     """
     y = x + 1.0
@@ -146,7 +146,7 @@ def leaky_relu(B, x, negative_slope=0.2):
     """Return x where positive, else `negative_slope` * x.
 
     >>> from multikeras import ops
-    >>> ops.leaky_relu([-10.0, 2.0], 0.5).tolist()
+    >>> ops.convert_to_numpy(ops.leaky_relu([-10.0, 2.0], 0.5)).tolist()
     [-5.0, 2.0]
     """
     return B.where(x >= 0, x, x * negative_slope)
@@ -157,7 +157,7 @@ def hard_sigmoid(B, x):
     """Return x / 6 + 0.5 cut off below 0 and above 1.
 
     >>> from multikeras import ops
-    >>> ops.hard_sigmoid([-3.0, 0.0, 3.0]).tolist()
+    >>> ops.convert_to_numpy(ops.hard_sigmoid([-3.0, 0.0, 3.0])).tolist()
     [0.0, 0.5, 1.0]
     """
     return B.relu6(x + 3.0) * (1.0 / 6.0)
@@ -168,7 +168,7 @@ def hard_silu(B, x):
     """Return x * hard_sigmoid(x).
 
     >>> from multikeras import ops
-    >>> ops.hard_silu([0.0, 3.0]).tolist()
+    >>> ops.convert_to_numpy(ops.hard_silu([0.0, 3.0])).tolist()
     [0.0, 3.0]
     """
     return x * B.hard_sigmoid(x)
@@ -226,7 +226,7 @@ def glu(B, x, axis=-1):
     """Split x in two along `axis` and return the first half times the sigmoid of the second.
 
     >>> from multikeras import ops
-    >>> ops.glu([2.0, 0.0]).tolist()
+    >>> ops.convert_to_numpy(ops.glu([2.0, 0.0])).tolist()
     [1.0]
     """
     axis = canonical_axis(axis, len(x.shape), "glu")
@@ -253,7 +253,7 @@ def hard_tanh(B, x):
     """Return x cut off below -1 and above 1.
 
     >>> from multikeras import ops
-    >>> ops.hard_tanh([-3.0, 0.5, 3.0]).tolist()
+    >>> ops.convert_to_numpy(ops.hard_tanh([-3.0, 0.5, 3.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
     return B.where(x <= -1, _constant(B, x, -1), B.where(x >= 1, _constant(B, x, 1), x))
@@ -264,7 +264,7 @@ def hard_shrink(B, x, threshold=0.5):
     """Return x where |x| is above `threshold`, else 0.
 
     >>> from multikeras import ops
-    >>> ops.hard_shrink([-3.0, 0.2, 3.0]).tolist()
+    >>> ops.convert_to_numpy(ops.hard_shrink([-3.0, 0.2, 3.0])).tolist()
     [-3.0, 0.0, 3.0]
     """
     return B.where(B.abs(x) > threshold, x, _constant(B, x, 0))
@@ -275,7 +275,7 @@ def threshold(B, x, threshold, default_value):
     """Return x where it is above `threshold`, else `default_value`.
 
     >>> from multikeras import ops
-    >>> ops.threshold([-3.0, 0.2, 3.0], 1.0, 9.0).tolist()
+    >>> ops.convert_to_numpy(ops.threshold([-3.0, 0.2, 3.0], 1.0, 9.0)).tolist()
     [9.0, 9.0, 3.0]
     """
     return B.where(x > threshold, x, _constant(B, x, default_value))
@@ -290,7 +290,7 @@ def softmax(B, x, axis=-1):
     """Return exp(x) divided by its sum over `axis`, an int or several; None: over all.
 
     >>> from multikeras import ops
-    >>> ops.softmax([0.0, 0.0]).tolist()
+    >>> ops.convert_to_numpy(ops.softmax([0.0, 0.0])).tolist()
     [0.5, 0.5]
     """
     e = B.exp(x - B.stop_gradient(B.max(x, _axes(axis), True)))
@@ -314,7 +314,7 @@ def sparsemax(B, x, axis=-1):
     """Return the nearest point of the probability simplex, mostly with zeros (Martins and Astudillo, 2016).
 
     >>> from multikeras import ops
-    >>> ops.sparsemax([3.0, 0.0]).tolist()
+    >>> ops.convert_to_numpy(ops.sparsemax([3.0, 0.0])).tolist()
     [1.0, 0.0]
     """
     axis = canonical_axis(axis, len(x.shape), "sparsemax")
@@ -331,7 +331,7 @@ def polar(B, abs_, angle):
     """Return the complex number of the given absolute value and angle.
 
     >>> from multikeras import ops
-    >>> ops.real(ops.polar(2.0, 0.0)).tolist()
+    >>> ops.convert_to_numpy(ops.real(ops.polar(2.0, 0.0))).tolist()
     2.0
     """
     return B.complex(abs_ * B.cos(angle), abs_ * B.sin(angle))

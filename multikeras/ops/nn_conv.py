@@ -136,7 +136,7 @@ def max_pool(B, inputs, pool_size, strides=None, padding="valid", data_format=No
     """Take the largest value of each window; windows do not overlap unless `strides` says so.
 
     >>> from multikeras import ops
-    >>> ops.max_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0].tolist()
+    >>> ops.convert_to_numpy(ops.max_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0]).tolist()
     [2.0, 4.0]
     """
     return _pool(B.max_pool, "max_pool", inputs, pool_size, strides, padding, data_format)
@@ -147,7 +147,7 @@ def average_pool(B, inputs, pool_size, strides=None, padding="valid", data_forma
     """Take the mean of each window; padding does not count.
 
     >>> from multikeras import ops
-    >>> ops.average_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0].tolist()
+    >>> ops.convert_to_numpy(ops.average_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0]).tolist()
     [1.5, 3.5]
     """
     return _pool(B.average_pool, "average_pool", inputs, pool_size, strides, padding, data_format)
@@ -182,7 +182,7 @@ def adaptive_max_pool(B, inputs, output_size, data_format=None):
     """Take the largest value of windows chosen so that `output_size` of them cover each dimension.
 
     >>> from multikeras import ops
-    >>> ops.adaptive_max_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0].tolist()
+    >>> ops.convert_to_numpy(ops.adaptive_max_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0]).tolist()
     [2.0, 4.0]
     """
 
@@ -197,7 +197,7 @@ def adaptive_average_pool(B, inputs, output_size, data_format=None):
     """Take the mean of windows chosen so that `output_size` of them cover each dimension.
 
     >>> from multikeras import ops
-    >>> ops.adaptive_average_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0].tolist()
+    >>> ops.convert_to_numpy(ops.adaptive_average_pool(ops.reshape([1.0, 2.0, 3.0, 4.0], (1, 4, 1)), 2)[0, :, 0]).tolist()
     [1.5, 3.5]
     """
 

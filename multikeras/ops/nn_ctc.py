@@ -91,7 +91,7 @@ def ctc_decode(B, inputs, sequence_lengths, strategy="greedy", beam_width=100, t
 
     >>> from multikeras import ops
     >>> labels, scores = ops.ctc_decode([[[0.0, 5.0], [5.0, 0.0]]], [2])
-    >>> labels.tolist()
+    >>> ops.convert_to_numpy(labels).tolist()
     [[[1, -1]]]
     """
     if len(inputs.shape) != 3:

@@ -13,7 +13,7 @@ def one_hot(B, x, num_classes, axis=-1, dtype=None, sparse=False):
     """Return 1 at the position that each integer names along a new axis, 0 elsewhere; all 0 for one out of range.
 
     >>> from multikeras import ops
-    >>> ops.one_hot([0, 2], 3).tolist()
+    >>> ops.convert_to_numpy(ops.one_hot([0, 2], 3)).tolist()
     [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     dtype = dtypes.standardize_dtype(dtype)
@@ -28,7 +28,7 @@ def multi_hot(B, inputs, num_classes=None, axis=-1, dtype=None, sparse=False, **
     """Return 1 at every position that one of a row of integers names.
 
     >>> from multikeras import ops
-    >>> ops.multi_hot([[0, 2], [1, 1]], 3).tolist()
+    >>> ops.convert_to_numpy(ops.multi_hot([[0, 2], [1, 1]], 3)).tolist()
     [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]
     """
     num_classes = kwargs.pop("num_tokens", num_classes)

@@ -24,7 +24,7 @@ def batch_normalization(B, x, mean, variance, axis, offset=None, scale=None, eps
     These have one entry for each of the positions along `axis`.
 
     >>> from multikeras import ops
-    >>> ops.batch_normalization([[1.0, 5.0]], [1.0, 3.0], [1.0, 4.0], -1, epsilon=0.0).tolist()
+    >>> ops.convert_to_numpy(ops.batch_normalization([[1.0, 5.0]], [1.0, 3.0], [1.0, 4.0], -1, epsilon=0.0)).tolist()
     [[0.0, 1.0]]
     """
     axes = canonical_axes(axis, len(x.shape), "batch_normalization")
@@ -44,7 +44,7 @@ def layer_normalization(B, x, gamma=None, beta=None, axis=-1, epsilon=None, **kw
     """Bring each slice over `axis` to mean 0 and variance 1, multiply by `gamma` and add `beta`.
 
     >>> from multikeras import ops
-    >>> ops.layer_normalization([[1.0, 3.0]], epsilon=0.0).tolist()
+    >>> ops.convert_to_numpy(ops.layer_normalization([[1.0, 3.0]], epsilon=0.0)).tolist()
     [[-1.0, 1.0]]
     """
     rms_scaling = kwargs.pop("rms_scaling", False)
@@ -65,7 +65,7 @@ def rms_normalization(B, x, scale=None, axis=-1, epsilon=None):
     """Divide each slice over `axis` by its root mean square and multiply by `scale`.
 
     >>> from multikeras import ops
-    >>> ops.rms_normalization([[3.0, -3.0]], epsilon=0.0).tolist()
+    >>> ops.convert_to_numpy(ops.rms_normalization([[3.0, -3.0]], epsilon=0.0)).tolist()
     [[1.0, -1.0]]
     """
     axes, dtype = canonical_axes(axis, len(x.shape), "rms_normalization"), B.dtype(x)
@@ -100,7 +100,7 @@ def normalize(B, x, axis=-1, order=2, epsilon=None):
     """Divide by the norm of the given order over `axis`, but never by less than `epsilon`.
 
     >>> from multikeras import ops
-    >>> [round(v, 3) for v in ops.normalize([3.0, 4.0]).tolist()]
+    >>> [round(float(v), 3) for v in ops.normalize([3.0, 4.0])]
     [0.6, 0.8]
     """
     if not isinstance(order, int) or order < 1:
