@@ -28,4 +28,7 @@ from multikeras.utils.images import img_to_array as img_to_array
 from multikeras.utils.images import load_img as load_img
 from multikeras.utils.images import save_img as save_img
 from multikeras.utils.progbar import Progbar as Progbar
+from multikeras.utils.py_dataset import PyDataset as PyDataset
 from multikeras.utils.seeds import set_random_seed as set_random_seed
+
+Sequence = PyDataset

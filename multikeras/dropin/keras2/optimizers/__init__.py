@@ -1,0 +1,1 @@
+"""Names of `keras.optimizers` in Keras 2."""
