@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 from multikeras import config
+from multikeras.backend import dtypes
 from multikeras.backend.interface import Backend
 from multikeras.backend.spec_backend import SpecBackend
 
@@ -65,6 +66,7 @@ current = load(chosen, reason)
 SPEC = SpecBackend()
 """Computes shapes and dtypes only: `current` for symbolic tensors."""
 SPEC.unsigned_arithmetic = current.unsigned_arithmetic
+dtypes.widens_to_64_bits = current.widens_to_64_bits
 config.loaded_backend = current.name
 
 

@@ -105,11 +105,17 @@ def is_inexact(name: str) -> bool:
     return "float" in name or name.startswith("complex")
 
 
+widens_to_64_bits = True
+"""Whether 32 bits promote to 64 (uint32 with int8: int64), as the backend in use has it."""
+
+
 @cache
-def _result(names: tuple[str, ...], floatx: str) -> str:
+def _result(names: tuple[str, ...], floatx: str, widens: bool) -> str:
     joined = names[0]
     for name in names[1:]:
         joined = _join(joined, name)
+    if joined == "int64" and not widens and not any(name.endswith("64") for name in names):
+        return "int32"
     return {"int": "int32", "float": floatx, "complex": "complex64"}.get(joined, joined)
 
 
@@ -122,7 +128,7 @@ def result_type(*dtypes: Any) -> str:
     if not dtypes:
         return config.floatx()
     names = tuple(_PYTHON.get(d) or standardize_dtype(d) if isinstance(d, type) else standardize_dtype(d) for d in dtypes)
-    return _result(names, config.floatx())
+    return _result(names, config.floatx(), widens_to_64_bits)
 
 
 def weak_dtype(x: Any) -> Any:

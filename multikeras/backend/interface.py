@@ -31,6 +31,8 @@ class Backend:
     name: ClassVar[str]
     Tensor: ClassVar[type]
     """The native class of a concrete tensor: `type(x) is B.Tensor` is the test of the fast path."""
+    fast_types: ClassVar[tuple[type, ...]] = ()
+    """Further classes of concrete tensors that ops take as they are: what `Variable.value` gives, say."""
     tensor_types: ClassVar[tuple[type, ...]]
     """Every class that counts as a native tensor (tracers, subclasses, native variables)."""
     native_inexact: ClassVar[frozenset] = frozenset()
@@ -51,6 +53,8 @@ class Backend:
     key_dtype: ClassVar[str] = "uint32"
     """The dtype of random keys and of the words of the portable stream: "uint32", or "int64" without kernels for it."""
 
+    widens_to_64_bits: ClassVar[bool] = True
+    """Whether dtypes of 32 bits may promote to one of 64 (False where 64 bits come only when asked for)."""
     unsigned_arithmetic: ClassVar[bool] = True
     """Whether uint16, uint32 and uint64 can be added and multiplied (False: sums of uint8 are int32)."""
 

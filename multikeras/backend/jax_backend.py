@@ -55,6 +55,7 @@ class JaxBackend(JaxPrograms):
     tensor_types = (jax.Array,)
     native_inexact = frozenset(dtypes.numpy_dtype(n) for n in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
     VariableBase = JaxVariable
+    widens_to_64_bits = False
 
     for _name in (
         "abs negative sign floor ceil round exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan "

@@ -137,6 +137,7 @@ class TorchBackend(TorchPrograms):
     name = "torch"
     Tensor = torch.Tensor
     tensor_types = (torch.Tensor,)
+    fast_types = (torch.nn.Parameter,)
     native_inexact = INEXACT
     Module = Module
     VariableBase = VariableBase

@@ -48,12 +48,13 @@ class ProgbarLogger(Callback):
         self._new()
 
     def _new(self):
-        self.progbar, self.seen = None, 0
+        self.seen = 0
+        self.progbar = Progbar(target=self.target, verbose=self.verbose, unit_name="step", stateless_metrics=())
 
     def _bar(self) -> Progbar:
         if self.progbar is None:
-            self.progbar = Progbar(target=self.target, verbose=self.verbose, unit_name="step", stateless_metrics=())
-        return self.progbar
+            self._new()
+        return self.progbar  # type: ignore[return-value]
 
     def on_train_batch_end(self, batch, logs=None):
         self._move(batch, logs)

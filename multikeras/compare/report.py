@@ -27,7 +27,8 @@ p { margin: .3rem 0; } .soft { color: var(--soft); } .bad { color: var(--bad); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .45rem .7rem; text-align: right; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
-th:first-child, td:first-child, .left { text-align: left !important; } td.final { white-space: pre; }
+th:first-child, td:first-child, .left { text-align: left !important; } td { white-space: nowrap; }
+td.final { white-space: pre; } td.bad { white-space: normal; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 1rem; }
 figure { margin: 0; padding: .8rem; background: var(--panel); border: 1px solid var(--line); border-radius: 6px; }
 figcaption { font-weight: 600; margin-bottom: .3rem; } .legend { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; }
@@ -88,7 +89,7 @@ def _figures(results: Results, fit: int) -> list[str]:
         for logs in result.fits[fit].logs for name in logs
     )  # fmt: skip
     out = []
-    for name in names:
+    for name in sorted(names, key=lambda name: name != "loss"):
         curves = _curves(results, fit, name)
         title = f"{name} (dashed: on the validation data)" if any(c.dashed for c in curves) else name
         out.append(_figure(title, chart(title, curves)))

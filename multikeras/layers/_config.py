@@ -50,7 +50,7 @@ def own_arguments(layer: Any, base: type) -> dict[str, Any]:
                 "its constructor's arguments as plain values, starting from super().get_config()."
             ) from error
     given = serialization.given_arguments(layer) if owner is type(layer) else {}
-    names = _parameters(owner, base)
+    names = [n for n in (*_parameters(owner, base), *owner.also_in_config) if n not in owner.not_in_config]
     return {n: serialization.serialize_argument(getattr(layer, n, given.get(n))) for n in names}
 
 

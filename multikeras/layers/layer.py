@@ -59,6 +59,11 @@ class Layer(current.Module, Operation):
     [[3.0, 3.0]]
     """
 
+    not_in_config: tuple[str, ...] = ()
+    """Arguments of the constructor that `get_config` leaves out."""
+    also_in_config: tuple[str, ...] = ()
+    """Attributes that `get_config` adds to the arguments."""
+
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls, *args, **kwargs)
         put = functools.partial(object.__setattr__, layer)
@@ -73,7 +78,7 @@ class Layer(current.Module, Operation):
         return layer
 
     def __init__(self, *, activity_regularizer=None, trainable=True, dtype=None, autocast=True, name=None, **kwargs):
-        super().__init__()
+        current.Module.__init__(self)
         Operation.__init__(self, name=name)
         self._shape_from_arguments = _config.old_shape_spelling(kwargs)
         if kwargs:
@@ -547,6 +552,9 @@ class Layer(current.Module, Operation):
         args, kwargs = tree.map_structure(self._spec_in, (args, kwargs))
         if _is_overridden(type(self), "compute_output_shape"):
             return self._spec_from_shape_rule(args, kwargs)
+        return self._spec_by_call(args, kwargs)
+
+    def _spec_by_call(self, args, kwargs):
         with scope.SymbolicScope(), scope.AutocastScope(self.compute_dtype if self.autocast else None):
             try:
                 return tree.map_structure(_only_spec, self.call(*args, **kwargs))

@@ -27,6 +27,8 @@ from multikeras.core.variable import Variable
 P = ParamSpec("P")
 R = TypeVar("R")
 _SCALARS = (bool, int, float, complex)
+_SEQUENCES = frozenset((list, tuple))
+_PLAIN = frozenset((bool, int, float, str, type(None)))
 
 registry: dict[str, Callable] = {}
 """Public ops by name: `registry["softmax"]`."""
@@ -39,6 +41,14 @@ def is_symbolic(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         return any(map(is_symbolic, x))
     return isinstance(x, dict) and any(map(is_symbolic, x.values()))
+
+
+def all_plain(arguments: Any) -> bool:
+    """Tell whether there is no tensor among the arguments: at a glance, for the fast path."""
+    for x in arguments:
+        if type(x) not in _PLAIN:
+            return False
+    return True
 
 
 def convert(B: Backend, x: Any) -> Any:
@@ -71,13 +81,17 @@ class OpCall(Operation):
 
     public: Callable
     leading: tuple[str, ...]
+    before: tuple[str, ...] = ()
+    """Parameters that stand before the tensors of a variadic op."""
 
     def __init__(self, name=None, **arguments):
         super().__init__(name=name or None)
         self.arguments = arguments
 
     def call(self, *tensors, **more):
-        return type(self).public(*tensors, **{**self.arguments, **more})
+        given = {**self.arguments, **more}
+        first = [given.pop(name) for name in type(self).before]
+        return type(self).public(*first, *tensors, **given)
 
     def compute_output_spec(self, *tensors, **more):
         tensors, more = tree.map_structure(as_spec, (tensors, more))
@@ -101,8 +115,7 @@ def _symbolic_call(public: Callable, names: tuple, tensors: int, args: tuple, kw
     """Record a call of a public op on KerasTensors; arguments without tensors become the node's config."""
     given = dict(zip(names, args))
     if len(args) > len(names):  # a variadic op: einsum(subscripts, *operands)
-        tensor_args, arguments = args[len(names):], {names[0]: args[0]} if names else {}
-        return public.node_class(**arguments, **kwargs)(*tensor_args)
+        return public.node_class(**given, **kwargs).symbolic_call(*args[len(names) :])
     given.update(kwargs)
     positional = []
     for name in names[:tensors]:
@@ -134,8 +147,15 @@ def _build(
         implementation = getattr(current, name) if direct else functools.partial(function, current)
     parameters = list(inspect.signature(function).parameters.values())[1:]
     names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-    native = current.Tensor
+    natives = frozenset((current.Tensor, *current.fast_types))
     native_inexact = current.native_inexact
+
+    def all_native(xs, alike):
+        """Tell whether all are concrete tensors, `alike`: of one dtype."""
+        for x in xs:
+            if type(x) not in natives or (alike and x.dtype != xs[0].dtype):
+                return False
+        return True
 
     def prepare(B, args):
         if sequence:
@@ -171,13 +191,30 @@ def _build(
         return implementation(*prepare(current, args), **kwargs)
 
     # One closure a number of tensors: what an eager call of small tensors costs is decided here.
-    if sequence or tensors == 0 or tensors > 3:
+    if sequence:
+
+        def wrapper(*args, **kwargs):
+            if args and type(args[0]) in _SEQUENCES and args[0] and (not kwargs or all_plain(kwargs.values())):
+                xs = args[0]
+                if all_native(xs, promote) and (not inexact or xs[0].dtype in native_inexact):
+                    return implementation(list(xs), *args[1:], **kwargs)
+            return slow(*args, **kwargs)
+
+    elif tensors == 0:
         wrapper = slow
     elif tensors == 1:
 
         def wrapper(*args, **kwargs):
-            if args and type(args[0]) is native and not kwargs and (not inexact or args[0].dtype in native_inexact):
-                return implementation(*args)
+            if args:
+                x = args[0]
+                if type(x) is Variable:
+                    x = x.value
+                    args = (x, *args[1:])
+                if type(x) in natives and (not inexact or x.dtype in native_inexact):
+                    if not kwargs:
+                        return implementation(*args)
+                    if all_plain(kwargs.values()):
+                        return implementation(*args, **kwargs)
             return slow(*args, **kwargs)
 
     elif tensors == 2:
@@ -185,24 +222,45 @@ def _build(
         def wrapper(*args, **kwargs):
             if len(args) == 2 and not kwargs:
                 a, b = args
-                if (
-                    type(a) is native
-                    and type(b) is native
-                    and (not promote or a.dtype == b.dtype)
-                    and (not inexact or (a.dtype in native_inexact and (promote or b.dtype in native_inexact)))
-                ):
-                    return implementation(a, b)
+                if type(a) is Variable:
+                    a = a.value
+                if type(b) is Variable:
+                    b = b.value
+                if type(a) in natives:
+                    kind = type(b)
+                    if kind in natives:
+                        if (not promote or a.dtype == b.dtype) and (
+                            not inexact or (a.dtype in native_inexact and (promote or b.dtype in native_inexact))
+                        ):
+                            return implementation(a, b)
+                    elif promote and (kind is float or kind is int) and a.dtype in native_inexact:
+                        return implementation(a, current.asarray(b, current.dtype(a)))
+                return slow(a, b)
             return slow(*args, **kwargs)
 
     else:
-        wrapper = slow
+
+        def wrapper(*args, **kwargs):
+            if len(args) >= tensors and (not kwargs or all_plain(kwargs.values())):
+                xs = args[:tensors]
+                if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):
+                    return implementation(*args, **kwargs)
+            return slow(*args, **kwargs)
 
     public = functools.wraps(function)(wrapper)
     public.__signature__ = inspect.Signature(parameters)
     public.__module__ = "multikeras.ops"
     public.leading = names[:tensors]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     public.node_class = type(
-        camel_case(name), (OpCall,), {"public": staticmethod(public), "leading": names[:tensors], "__doc__": function.__doc__}
+        camel_case(name),
+        (OpCall,),
+        {
+            "public": staticmethod(public),
+            "leading": names[:tensors],
+            "before": names if variadic else (),
+            "__doc__": function.__doc__,
+        },
     )
     registry[name] = public
     return public

@@ -6,7 +6,7 @@ from multikeras import losses, metrics, ops
 from multikeras.core import tree
 from multikeras.losses.loss import Loss, LossFunctionWrapper
 from multikeras.metrics.metric import Metric
-from multikeras.metrics.reduction import Mean, MeanMetricWrapper
+from multikeras.metrics.reductions import Mean, MeanMetricWrapper
 
 _ACCURACY = {
     "binary": metrics.BinaryAccuracy, "sparse": metrics.SparseCategoricalAccuracy, "categorical": metrics.CategoricalAccuracy

@@ -14,7 +14,7 @@ from multikeras.backend.dtypes import standardize_dtype
 from multikeras.backend.shapes import Spec
 from multikeras.core import serialization, tree
 from multikeras.layers._call import calls
-from multikeras.metrics.reduction import Mean
+from multikeras.metrics.reductions import Mean
 from multikeras.random.seed_generator import global_seed
 from multikeras.training.compile import CompiledLoss, CompiledMetrics
 from multikeras.training.data import source_of
