@@ -5,7 +5,6 @@ float64 and int64 are honoured where a dtype asks for them, without switching th
 
 import logging
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -16,7 +15,7 @@ from jax._src.array import ArrayImpl  # the only spelling that does not start a 
 
 from multikeras import config
 from multikeras.backend import dtypes
-from multikeras.backend._jax_programs import JaxPrograms, JaxVariable, dtype_names
+from multikeras.backend._jax_programs import JaxPrograms, JaxVariable, dtype_names, precision
 from multikeras.backend.scope import stack
 from multikeras.backend.shapes import same_padding, transposed_size
 
@@ -28,22 +27,14 @@ KEEPS_64_BITS = True
 """Whether `asarray` without a dtype keeps float64 and int64 arrays (False: 32 bits wide, as in plain JAX)."""
 
 _NARROW = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
-_WIDE = frozenset(_NARROW)
 _NONE_IS_LEAF = {"is_leaf": lambda x: x is None}
-
-
-def _precision(dtype: str):
-    """Return a context in which JAX's own helpers compute in 64 bits if `dtype` has them."""
-    return jax.enable_x64(True) if dtype in _WIDE else nullcontext()
 
 
 def _wide_inside(f: Callable) -> Callable:
     """Let JAX use 64-bit constants inside `f(x, ...)` if `x` is 64 bits wide: some of its functions need them."""
 
     def wrapped(x, *args, **options):
-        if dtype_names[x.dtype] not in _WIDE:
-            return f(x, *args, **options)
-        with jax.enable_x64(True):
+        with precision(dtype_names[x.dtype]):
             return f(x, *args, **options)
 
     return staticmethod(wrapped)
@@ -303,19 +294,19 @@ class JaxBackend(JaxPrograms):
         return jax.random.uniform(_key(key), shape, dtype)
 
     def random_normal(self, key, shape, dtype):
-        with _precision(dtype):
+        with precision(dtype):
             return jax.random.normal(_key(key), shape, dtype)
 
     def random_randint(self, key, shape, low, high, dtype):
-        with _precision(dtype):
+        with precision(dtype):
             return jax.random.randint(_key(key), shape, low, high, dtype)
 
     def random_gamma(self, key, shape, alpha, dtype):
-        with _precision(dtype):
+        with precision(dtype):
             return jax.random.gamma(_key(key), alpha, shape, dtype)
 
     def random_binomial(self, key, shape, counts, probabilities, dtype):
-        with _precision(dtype):
+        with precision(dtype):
             counts, probabilities = (jnp.asarray(a, dtype) for a in (counts, probabilities))
             return jax.random.binomial(_key(key), counts, probabilities, shape, dtype)
 

@@ -132,12 +132,18 @@ class SpecBackend(Backend):
             _fail("unstack", f"needs a tensor whose first dimension is known, got shape {x.shape}.")
         return [Spec(x.shape[1:], x.dtype)] * x.shape[0]
 
+    def zeros_like(self, x, dtype=None):
+        return Spec(x.shape, x.dtype if dtype is None else dtypes.standardize_dtype(dtype), x.sparse)
+
     # -- reduce, order ---------------------------------------------------------------------------------------------
 
     def sum(self, x, axis=None, keepdims=False):
+        return Spec(shapes.reduced(x.shape, axis, keepdims), x.dtype, x.sparse)
+
+    def prod(self, x, axis=None, keepdims=False):
         return Spec(shapes.reduced(x.shape, axis, keepdims), x.dtype)
 
-    prod = max = min = sum
+    max = min = prod
 
     def argmax(self, x, axis):
         return Spec(shapes.reduced(x.shape, axis), "int32")
@@ -167,7 +173,7 @@ class SpecBackend(Backend):
     # -- move ------------------------------------------------------------------------------------------------------
 
     def reshape(self, x, shape):
-        return Spec(shapes.reshaped(x.shape, tuple(None if isinstance(s, Spec) else s for s in shape)), x.dtype)
+        return Spec(shapes.reshaped(x.shape, tuple(None if isinstance(s, Spec) else s for s in shape)), x.dtype, x.sparse)
 
     def transpose(self, x, axes):
         axes = [shapes.canonical_axis(a, x.ndim, "transpose") for a in axes]
@@ -250,7 +256,7 @@ class SpecBackend(Backend):
         return Spec(x.shape, x.dtype)
 
     def searchsorted(self, sorted_sequence, values, side):
-        return Spec(values.shape, "int32")
+        return Spec(values.shape, "int32", values.sparse)
 
     def nonzero(self, x):
         return tuple(Spec((None,), "int32") for _ in range(x.ndim))
@@ -482,14 +488,6 @@ class SpecBackend(Backend):
         return store
 
 
-def _unary(dtype_of):
-    return lambda self, x: Spec(x.shape, dtype_of(x.dtype), x.sparse)
-
-
-def _binary(name, dtype_of):
-    return lambda self, x, y: Spec(_broadcast(name, x, y), dtype_of(x.dtype))
-
-
 def _kept(dtype: str) -> str:
     return dtype
 
@@ -504,9 +502,26 @@ def _real(dtype: str) -> str:
 
 _RULES = {"isfinite": _bool, "isnan": _bool, "equal": _bool, "less": _bool,
           "real": _real, "imag": _real, "abs": _real, "complex": _complex}  # fmt: skip
+# Which ops of sparse tensors have a sparse result: those that map zeros to zero.
+_DENSE = frozenset(("exp", "log", "cos", "cosh", "arccos", "arccosh", "erfc", "isfinite", "bitwise_not"))
+_SPARSE = {
+    "add": lambda x, y: x and y, "subtract": lambda x, y: x and y, "maximum": lambda x, y: x and y,
+    "minimum": lambda x, y: x and y, "multiply": lambda x, y: x or y, "divide": lambda x, y: x and not y,
+}  # fmt: skip
+
+
+def _unary(name):
+    dtype_of, dense = _RULES.get(name, _kept), name in _DENSE
+    return lambda self, x: Spec(x.shape, dtype_of(x.dtype), x.sparse and not dense)
+
+
+def _binary(name):
+    dtype_of, sparse = _RULES.get(name, _kept), _SPARSE.get(name, lambda x, y: False)
+    return lambda self, x, y: Spec(_broadcast(name, x, y), dtype_of(x.dtype), sparse(x.sparse, y.sparse))
+
 
 for _name, _kind in Backend.__annotations__.items():
     if _kind is Unary:
-        setattr(SpecBackend, _name, _unary(_RULES.get(_name, _kept)))
+        setattr(SpecBackend, _name, _unary(_name))
     elif _kind is Binary:
-        setattr(SpecBackend, _name, _binary(_name, _RULES.get(_name, _kept)))
+        setattr(SpecBackend, _name, _binary(_name))
