@@ -5,6 +5,7 @@ Where TensorFlow has no kernel for a dtype, the operation runs in a wider one an
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,20 @@ _FLOAT8 = {DTYPE[name]: tf.float32 for name in dtypes.FLOAT8}
 _INDIRECT = ("bool", *dtypes.FLOAT8)  # what tf.constant does not make of an int
 _KEY_BITS = {tf.float32: tf.int32, tf.float64: tf.int64}
 _SIGNED = {tf.uint8: tf.int8, tf.uint16: tf.int16, tf.uint32: tf.int32, tf.uint64: tf.int64}
+
+
+@lru_cache(4096)
+def _constant(values):
+    with tf.device("cpu:0"):
+        return tf.constant(np.asarray(values, np.int32))
+
+
+def _ints(values):
+    """Return a tuple of sizes, axes or pairs as an int32 tensor: eager calls spend most on converting tuples."""
+    try:
+        return _constant(values) if tf.executing_eagerly() else np.asarray(values, np.int32)
+    except (TypeError, NotImplementedError):  # sizes that are tensors
+        return tf.stack([_ints(v) if isinstance(v, tuple) else tf.cast(v, tf.int32) for v in values])
 
 
 def _cast(x, dtype):
@@ -64,8 +79,8 @@ def _bitwise(name, logical):
 
 def _axes(x, axis):
     if axis is None:
-        return list(range(x.shape.rank)) if x.shape.rank else np.zeros(0, np.int32)
-    return np.asarray(axis, np.int32) if isinstance(axis, tuple) else axis
+        return _ints(tuple(range(x.shape.rank)))
+    return _ints(axis) if isinstance(axis, tuple) else axis
 
 
 def _reduction(name, of_bools):
@@ -270,7 +285,7 @@ class TensorFlowBackend(Programs):
     def full(self, shape, value, dtype):
         if dtype in dtypes.FLOAT8:
             return self.cast(self.full(shape, value, "float32"), dtype)
-        return tf.fill(shape if shape else np.zeros(0, np.int32), self.asarray(value, dtype))
+        return R.Fill(dims=_ints(tuple(shape)), value=self.asarray(value, dtype))
 
     def arange(self, start, stop, step, dtype):
         # The kernel for floats adds up steps: in float64 the error vanishes in the cast.
@@ -297,8 +312,8 @@ class TensorFlowBackend(Programs):
     def _argbest(self, op, best, x, axis):
         if x.dtype.is_floating:
             # The kernel skips NaN. Only a NaN differs from itself, and where one is, nothing equals `best`.
-            x = tf.cast((x == best(self, x, axis, True)) | (x != x), tf.int8)
-            op = R.ArgMax
+            found = R.Equal(x=x, y=best(self, x, axis, True))
+            op, x = R.ArgMax, R.LogicalOr(x=found, y=R.NotEqual(x=x, y=x))
         return op(input=x, dimension=axis, output_type=tf.int32)
 
     def argmax(self, x, axis):
@@ -327,29 +342,27 @@ class TensorFlowBackend(Programs):
     # -- move ------------------------------------------------------------------------------------------------------
 
     def reshape(self, x, shape):
-        return tf.reshape(x, shape)
+        return R.Reshape(tensor=x, shape=_ints(tuple(shape)))
 
     def transpose(self, x, axes):
-        return R.Transpose(x=x, perm=np.asarray(axes, np.int32))
+        return R.Transpose(x=x, perm=_ints(tuple(axes)))
 
     def broadcast_to(self, x, shape):
-        return tf.broadcast_to(x, shape)
+        return R.BroadcastTo(input=x, shape=_ints(tuple(shape)))
 
     def concatenate(self, xs, axis):
-        return tf.concat(xs, axis)
+        return R.ConcatV2(values=xs, axis=axis) if len(xs) > 1 else xs[0]
 
     def pad(self, x, widths, mode="constant", value=0):
         if x.dtype in _FLOAT8:
             return _cast(self.pad(_cast(x, tf.float32), widths, mode, value), x.dtype)
         if mode == "constant":
-            return R.PadV2(input=x, paddings=self._pairs(widths), constant_values=self.asarray(value, x.dtype.name))
+            widths = _ints(tuple(map(tuple, widths))) if widths else np.zeros((0, 2), np.int32)
+            return R.PadV2(input=x, paddings=widths, constant_values=self.asarray(value, x.dtype.name))
         for axis, (low, high) in enumerate(widths):
             if low or high:
                 x = self._mirrored(x, axis, low, high, mode == "reflect")
         return x
-
-    def _pairs(self, widths):
-        return tf.stack([tf.stack(pair) for pair in widths]) if widths else np.zeros((0, 2), np.int32)
 
     def _mirrored(self, x, axis, low, high, reflect):
         # Positions go up and down again with this period, whatever the width.
@@ -359,7 +372,7 @@ class TensorFlowBackend(Programs):
         return tf.gather(x, tf.minimum(at, period - at if reflect else period - 1 - at), axis=axis)
 
     def flip(self, x, axis):
-        return tf.reverse(x, axis) if axis else x
+        return R.ReverseV2(tensor=x, axis=_ints(tuple(axis))) if axis else x
 
     def expand_dims(self, x, axis):
         return R.ExpandDims(input=x, axis=axis)
@@ -387,12 +400,32 @@ class TensorFlowBackend(Programs):
         at = next(i for i, k in enumerate(entries) if k is Ellipsis)
         return entries[:at] + [slice(None)] * (x.shape.rank - used) + entries[at + 1 :]
 
+    def _sliced(self, x, entries):
+        """Index by ints, slices and None, one entry for each dimension and None, as one strided slice."""
+        begin, end, strides, from_start, to_end, new, drop = [], [], [], 0, 0, 0, 0
+        for i, k in enumerate(entries):
+            first, last, step = 0, 0, 1
+            if k is None:
+                new |= 1 << i
+            elif isinstance(k, slice):
+                first, last, step = k.start, k.stop, 1 if k.step is None else k.step
+                from_start |= (first is None) << i
+                to_end |= (last is None) << i
+            else:
+                first, last, drop = k, k + 1, drop | 1 << i
+                to_end |= (isinstance(k, int) and k == -1) << i
+            begin.append(0 if first is None else first)
+            end.append(0 if last is None else last)
+            strides.append(step)
+        return R.StridedSlice(
+            input=x, begin=_ints(tuple(begin)), end=_ints(tuple(end)), strides=_ints(tuple(strides)),
+            begin_mask=from_start, end_mask=to_end, new_axis_mask=new, shrink_axis_mask=drop,
+        )  # fmt: skip
+
     def getitem(self, x, key):
-        if isinstance(key, (int, slice)) and not isinstance(key, bool):
-            return x[key]
         entries = self._normal_key(x, key)
         if not any(hasattr(k, "shape") and len(k.shape) for k in entries):
-            return x[tuple(entries)]
+            return self._sliced(x, entries)
         # Ints beside index arrays are index arrays too; slices and new axes come first, then one gather.
         arrays, positions, basic, dim = [], [], [], 0
         for i, k in enumerate(entries):
@@ -404,7 +437,7 @@ class TensorFlowBackend(Programs):
                 basic.append(slice(None))
             dim += 1
         if any(k != slice(None) for k in basic):
-            x = x[tuple(basic)]
+            x = self._sliced(x, basic)
         sizes = self.shape(x)
         indices = []
         for dim, k in arrays:
@@ -487,15 +520,18 @@ class TensorFlowBackend(Programs):
 
     def slice(self, x, start, sizes):
         start = tf.unstack(start) if isinstance(start, tf.Tensor) else start
-        return tf.slice(x, self._fitted(x, start, sizes), sizes) if sizes else x
+        if not sizes:
+            return x
+        return R.Slice(input=x, begin=_ints(tuple(self._fitted(x, start, sizes))), size=_ints(tuple(sizes)))
 
     def slice_update(self, x, start, updates):
         sizes = self.shape(updates)
         if not sizes:
             return updates
         start = tf.unstack(start) if isinstance(start, tf.Tensor) else start
-        begin = tf.stack(self._fitted(x, start, sizes))
-        end, strides = begin + tf.stack(sizes), [1] * len(sizes)
+        begin = self._fitted(x, start, sizes)
+        end = _ints(tuple(b + s for b, s in zip(begin, sizes)))
+        begin, strides = _ints(tuple(begin)), _ints((1,) * len(sizes))
         return R.TensorStridedSliceUpdate(input=x, begin=begin, end=end, strides=strides, value=updates)
 
     def searchsorted(self, sorted_sequence, values, side):
@@ -541,7 +577,7 @@ class TensorFlowBackend(Programs):
         wide = self._CONTRACTED.get(xs[0].dtype)
         if wide is not None:
             return _cast(tf.einsum(subscripts, *(_cast(x, wide) for x in xs)), xs[0].dtype)
-        return tf.einsum(subscripts, *xs)
+        return tf.einsum(subscripts, *xs) if len(xs) > 2 else R.Einsum(inputs=xs, equation=subscripts.replace(" ", ""))
 
     def _on_last(self, f, x, data_format):
         """Run `f` with channels last: kernels for CPUs know no other order."""
@@ -662,9 +698,9 @@ class TensorFlowBackend(Programs):
     def _pool(self, op, x, window, strides, padding, data_format, value):
         def pool(x, w, s, mode):
             if len(w) == 1:
-                return tf.squeeze(op(x[:, None], [1, 1, *w, 1], [1, 1, *s, 1], mode), 1)
+                return self.squeeze(pool(self.expand_dims(x, 1), (1, *w), (1, *s), mode), (1,))
             if len(w) == 2:
-                return op(x, [1, *w, 1], [1, *s, 1], mode)
+                return op(x, ksize=[1, *w, 1], strides=[1, *s, 1], padding=mode)
             # Maxima and means over boxes are those of columns of those of planes; kernels of rank 3 know few dtypes.
             batch, depth, *plane, channels = self.shape(x)
             x = pool(tf.reshape(x, (batch * depth, *plane, channels)), w[1:], s[1:], mode)
@@ -680,13 +716,15 @@ class TensorFlowBackend(Programs):
 
     def max_pool(self, x, window, strides, padding, data_format):
         lowest = -math.inf if x.dtype.is_floating else x.dtype.min
-        return self._pool(tf.nn.max_pool2d, x, window, strides, padding, data_format, lowest)
+        maxima = lambda x, **how: R.MaxPool(input=x, **how)  # noqa: E731
+        return self._pool(maxima, x, window, strides, padding, data_format, lowest)
 
     def average_pool(self, x, window, strides, padding, data_format):
-        mean = self._pool(tf.nn.avg_pool2d, x, window, strides, padding, data_format, 0)
+        means = lambda x, **how: R.AvgPool(value=x, **how)  # noqa: E731
+        mean = self._pool(means, x, window, strides, padding, data_format, 0)
         if isinstance(padding, str):
             return mean
-        return mean / self._pool(tf.nn.avg_pool2d, tf.ones_like(x), window, strides, padding, data_format, 0)
+        return mean / self._pool(means, tf.ones_like(x), window, strides, padding, data_format, 0)
 
     # -- linear algebra, Fourier -----------------------------------------------------------------------------------
 
@@ -756,23 +794,27 @@ class TensorFlowBackend(Programs):
     def irfft(self, x, n):
         return tf.signal.irfft(x, [n])
 
-    # -- random: Philox by name, so that XLA draws what the eager kernels draw ---------------------------------------
+    # -- random: Philox by number, so that XLA draws what the eager kernels draw -------------------------------------
 
     @staticmethod
     def _seed(key):
-        return tf.bitcast(key, tf.int32) if key.dtype == tf.uint32 else key
+        return R.Bitcast(input=key, type=tf.int32) if key.dtype == tf.uint32 else key
+
+    def _drawn(self, op, key, shape, dtype):
+        key, counter = R.StatelessRandomGetKeyCounter(seed=self._seed(key))
+        return op(shape=_ints(tuple(shape)), key=key, counter=counter, alg=1, dtype=dtype)
 
     def random_uniform(self, key, shape, dtype):
-        return tf.random.stateless_uniform(shape, self._seed(key), dtype=DTYPE[dtype], alg="philox")
+        return self._drawn(R.StatelessRandomUniformV2, key, shape, DTYPE[dtype])
 
     def random_normal(self, key, shape, dtype):
-        return tf.random.stateless_normal(shape, self._seed(key), dtype=DTYPE[dtype], alg="philox")
+        return self._drawn(R.StatelessRandomNormalV2, key, shape, DTYPE[dtype])
 
     def random_randint(self, key, shape, low, high, dtype):
-        bits = tf.random.stateless_uniform(shape, self._seed(key), None, None, tf.uint64, alg="philox")
+        bits = self._drawn(R.StatelessRandomUniformFullIntV2, key, shape, tf.uint64)
         low, high = self.asarray(low, "int64"), self.asarray(high, "int64")
         span = R.Cast(x=high - low, DstT=tf.uint64)
-        return self.cast(R.Cast(x=tf.math.floormod(bits, span), DstT=tf.int64) + low, dtype)
+        return self.cast(R.Cast(x=R.FloorMod(x=bits, y=span), DstT=tf.int64) + low, dtype)
 
     def random_gamma(self, key, shape, alpha, dtype):
         kind = DTYPE[dtype] if dtype in ("float32", "float64") else tf.float32
