@@ -7,6 +7,7 @@ known after it was traced once; if it touched some that were not handed in, it i
 
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -30,6 +31,21 @@ class Names(dict):
 
 
 dtype_names = Names()
+
+
+_WIDE = frozenset(("float64", "int64", "uint64", "complex128"))
+
+
+def precision(*names: str):
+    """Return a context in which JAX's own helpers compute in 64 bits if one of the dtypes `names` has them.
+
+    Outside of it some of its functions, and more of their derivatives, mix in 32-bit constants and fail.
+    """
+    return jax.enable_x64(True) if _WIDE.intersection(names) else nullcontext()
+
+
+def _precision_of(arrays):
+    return precision(*(dtype_names[x.dtype] for x in arrays))
 
 
 class JaxVariable:
@@ -363,7 +379,8 @@ class JaxPrograms(Backend):
                 return self.asarray(loss), (arrays, [inner.current_value(v) for v in seen["written"]])
 
             values = [_read(v) for v in floating]
-            (loss, (arrays, written)), grads = jax.value_and_grad(pure, has_aux=True)(values)
+            with _precision_of(values):
+                (loss, (arrays, written)), grads = jax.value_and_grad(pure, has_aux=True)(values)
             _write_all(seen["written"], written)
             by_id = {id(v): g for v, g in zip(floating, grads) if id(v) in seen["read"]}
             grads = [by_id.get(id(v)) for v in variables]
@@ -380,12 +397,14 @@ class JaxPrograms(Backend):
             written[:] = inner.written.values()
             return result, [inner.current_value(v) for v in written]
 
-        result, pullback, values = jax.vjp(pure, *xs, has_aux=True)
+        with _precision_of(xs):
+            result, pullback, values = jax.vjp(pure, *xs, has_aux=True)
         _write_all(written, values)
 
         def cotangents(upstream):
             upstream = jax.tree.map(lambda u, y: _cotangent(self, u, y), upstream, result)
-            grads = zip(pullback(upstream), xs)
+            with _precision_of(xs):
+                grads = zip(pullback(upstream), xs)
             return [jnp.zeros(x.shape, x.dtype) if g.dtype == jax.dtypes.float0 else g for g, x in grads]
 
         return result, cotangents
@@ -400,7 +419,8 @@ class JaxPrograms(Backend):
             return result, [inner.current_value(v) for v in written]
 
         tangents = tuple(_cotangent(self, t, x) for t, x in zip(tangents, xs))
-        result, directions, values = jax.jvp(pure, tuple(xs), tangents, has_aux=True)
+        with _precision_of(xs):
+            result, directions, values = jax.jvp(pure, tuple(xs), tangents, has_aux=True)
         _write_all(written, values)
         return result, directions
 

@@ -100,8 +100,8 @@ class JaxBackend(JaxPrograms):
         return np.asarray(x)
 
     def cast(self, x, dtype):
-        if x.dtype.kind == "c" and dtype == "bool":
-            return x != 0
+        if x.dtype.kind == "c" and not dtypes.is_complex(dtype):
+            x = (x != 0) if dtype == "bool" else x.real
         return lax.convert_element_type(x, dtype)
 
     def bitcast(self, x, dtype):
