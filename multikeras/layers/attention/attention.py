@@ -1,0 +1,121 @@
+"""`Attention` and `AdditiveAttention`: attention without projections."""
+
+from typing import Any
+
+from multikeras import ops, random
+from multikeras.layers._arguments import fraction, one_of
+from multikeras.layers.attention.attend import masked_softmax, positions
+from multikeras.layers.layer import Layer
+from multikeras.random.seed_generator import SeedGenerator
+
+
+class Attention(Layer):
+    """Let each target of `query` gather from the sources of `value`, by products of query and key (arXiv:1508.04025).
+
+    Args:
+        use_scale: Whether the scores are multiplied by a learned scalar.
+        score_mode: "dot" for the product, "concat" for a sum of tanh(query + key).
+        dropout: Share of scores to drop in training.
+        seed: Where its draws start.
+
+    Call arguments: `inputs`, [query, value] or [query, value, key], (batch, steps, features) each; `mask`, a list of a
+    mask for the query and one for the value; `training`, `return_attention_scores`, `use_causal_mask`.
+
+    >>> import multikeras
+    >>> query, value = multikeras.ops.ones((2, 3, 4)), multikeras.ops.ones((2, 5, 4))
+    >>> multikeras.layers.Attention()([query, value]).shape == (2, 3, 4)
+    True
+    """
+
+    def __init__(
+        self, use_scale: bool = False, score_mode: str = "dot", dropout: float = 0.0, seed: int | None = None, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.use_scale = use_scale
+        self.score_mode = one_of(self, "score_mode", score_mode, ("dot", "concat"))
+        self.dropout = fraction(self, "dropout", dropout)
+        self.seed = seed
+        if dropout > 0:
+            self.seed_generator = SeedGenerator(seed)
+        self.scale = self.concat_score_weight = None
+        self.supports_masking = True
+
+    def build(self, input_shape):
+        self._check_inputs(input_shape)
+        if self.use_scale:
+            self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        if self.score_mode == "concat":
+            self.concat_score_weight = self.add_weight(name="concat_score_weight", shape=(), initializer="ones")
+
+    def _check_inputs(self, inputs, mask=None):
+        what = f"{type(self).__name__} {self.name!r}"
+        if not isinstance(inputs, (list, tuple)) or not isinstance(inputs[0], (list, tuple)) and not hasattr(inputs[0], "shape"):
+            raise ValueError(f"{what}: inputs must be a list, [query, value] or [query, value, key].")
+        if len(inputs) not in (2, 3):
+            raise ValueError(f"{what}: inputs must be a list of 2 or 3 tensors, [query, value] or [query, value, key], got {len(inputs)}.")
+        if mask is not None:
+            if not isinstance(mask, (list, tuple)):
+                raise ValueError(f"{what}: mask must be a list, [query_mask, value_mask], got a {type(mask).__name__}.")
+            if len(mask) not in (2, 3):
+                raise ValueError(f"{what}: mask must be a list of 2 or 3, [query_mask, value_mask], got {len(mask)}.")
+
+    def scores(self, query, key):
+        """Return how much each target attends to each source (batch, targets, sources), before the softmax."""
+        if self.score_mode == "dot":
+            scores = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+            return scores if self.scale is None else scores * self.scale
+        sums = ops.expand_dims(query, -2) + ops.expand_dims(key, -3)
+        if self.scale is not None:
+            sums = sums * self.scale
+        return self.concat_score_weight * ops.sum(ops.tanh(sums), axis=-1)
+
+    def call(self, inputs, mask=None, training=False, return_attention_scores=False, use_causal_mask=False):
+        self._check_inputs(inputs, mask)
+        query, value = inputs[0], inputs[1]
+        key = inputs[2] if len(inputs) > 2 else value
+        query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
+        allowed = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), -2)
+        if use_causal_mask:
+            causal = ops.expand_dims(positions(query, 1) >= ops.transpose(positions(value, 1)), 0)
+            allowed = causal if allowed is None else ops.logical_and(allowed, causal)
+        weights = masked_softmax(self.scores(query, key), allowed, 1)
+        if training and self.dropout > 0:
+            weights = random.dropout(weights, self.dropout, seed=self.seed_generator)
+        result = ops.matmul(weights, value)
+        if query_mask is not None:
+            result = result * ops.cast(ops.expand_dims(query_mask, -1), result.dtype)
+        return (result, weights) if return_attention_scores else result
+
+    def compute_mask(self, inputs, mask=None):
+        self._check_inputs(inputs, mask)
+        return None if mask is None or mask[0] is None else ops.convert_to_tensor(mask[0])
+
+
+class AdditiveAttention(Attention):
+    """Let each target of `query` gather from the sources of `value`, by sums of tanh(query + key) (arXiv:1409.0473).
+
+    Args:
+        use_scale: Whether the features of the sum are multiplied by learned weights.
+        dropout: Share of scores to drop in training.
+
+    Call arguments as for `Attention`.
+
+    >>> import multikeras
+    >>> query, value = multikeras.ops.ones((2, 3, 4)), multikeras.ops.ones((2, 5, 4))
+    >>> multikeras.layers.AdditiveAttention()([query, value]).shape == (2, 3, 4)
+    True
+    """
+
+    not_in_config = ("score_mode",)
+
+    def __init__(self, use_scale: bool = True, dropout: float = 0.0, **kwargs: Any):
+        super().__init__(use_scale=use_scale, dropout=dropout, **kwargs)
+
+    def build(self, input_shape):
+        self._check_inputs(input_shape)
+        if self.use_scale:
+            self.scale = self.add_weight(name="scale", shape=(input_shape[0][-1],), initializer="glorot_uniform")
+
+    def scores(self, query, key):
+        sums = ops.tanh(ops.expand_dims(query, -2) + ops.expand_dims(key, -3))
+        return ops.sum(sums if self.scale is None else self.scale * sums, axis=-1)

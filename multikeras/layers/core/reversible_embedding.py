@@ -1,0 +1,60 @@
+"""`ReversibleEmbedding`: an embedding that also maps vectors back to scores of the integers."""
+
+from typing import Any
+
+from multikeras import ops
+from multikeras.layers._arguments import keep, weight
+from multikeras.layers.core.embedding import Embedding
+
+
+class ReversibleEmbedding(Embedding):
+    """Look up vectors, or with `reverse=True` project vectors onto all of them.
+
+    Args:
+        input_dim: How many integers there are.
+        output_dim: Length of a vector.
+        tie_weights: Whether the projection uses the table itself, else a matrix of its own.
+        reverse_dtype: Dtype in which the projection is computed.
+        logit_soft_cap: Bound c of the scores: `c * tanh(scores / c)`.
+
+    >>> import multikeras
+    >>> layer = multikeras.layers.ReversibleEmbedding(10, 4)
+    >>> layer(layer(multikeras.ops.array([[1, 2, 3]])), reverse=True).shape == (1, 3, 10)
+    True
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        tie_weights: bool = True,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        reverse_dtype: Any = None,
+        logit_soft_cap: float | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero, **kwargs
+        )
+        keep(self, {"tie_weights": tie_weights, "reverse_dtype": reverse_dtype, "logit_soft_cap": logit_soft_cap})
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        super().build(input_shape)
+        if not self.tie_weights:
+            self.reverse_embeddings = weight(self, "reverse_embeddings", (self.output_dim, self.input_dim), kind="embeddings")
+
+    def call(self, inputs, reverse=False):
+        if not reverse:
+            return super().call(inputs)
+        kernel = ops.transpose(ops.convert_to_tensor(self.embeddings)) if self.tie_weights else self.reverse_embeddings
+        if self.reverse_dtype is not None:
+            inputs, kernel = ops.cast(inputs, self.reverse_dtype), ops.cast(kernel, self.reverse_dtype)
+        scores = ops.matmul(inputs, kernel)
+        if self.logit_soft_cap is not None:
+            scores = ops.tanh(scores / self.logit_soft_cap) * self.logit_soft_cap
+        return scores
