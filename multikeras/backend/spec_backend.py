@@ -173,7 +173,8 @@ class SpecBackend(Backend):
     # -- move ------------------------------------------------------------------------------------------------------
 
     def reshape(self, x, shape):
-        return Spec(shapes.reshaped(x.shape, tuple(None if isinstance(s, Spec) else s for s in shape)), x.dtype, x.sparse)
+        shape = tuple(None if isinstance(s, Spec) else s for s in shape)
+        return Spec(shapes.reshaped(x.shape, shape), x.dtype, x.sparse)
 
     def transpose(self, x, axes):
         axes = [shapes.canonical_axis(a, x.ndim, "transpose") for a in axes]
@@ -425,6 +426,8 @@ class SpecBackend(Backend):
             return a if a is None else _map(lambda pair: pair, type(a)(map(self._agreed, a, b)))
         if not isinstance(b, Spec) or a.ndim != b.ndim or a.dtype != b.dtype:
             _fail("cond", f"true_fn and false_fn return different shapes or dtypes: {a!r} and {b!r}.")
+        if any(known(d) and known(e) and d != e for d, e in zip(a.shape, b.shape)):
+            _fail("cond", f"true_fn and false_fn return different shapes: {a.shape} and {b.shape}.")
         return Spec((d if d == e else None for d, e in zip(a.shape, b.shape)), a.dtype)
 
     def while_loop(self, condition, body, state, maximum_iterations):

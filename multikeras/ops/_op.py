@@ -22,6 +22,7 @@ from multikeras.backend.interface import Backend
 from multikeras.backend.shapes import UNKNOWN, Spec
 from multikeras.core import tree
 from multikeras.core.node import KerasTensor, Operation, as_spec
+from multikeras.core.serialization import deserialize_keras_object
 from multikeras.core.variable import Variable
 
 P = ParamSpec("P")
@@ -103,7 +104,8 @@ class OpCall(Operation):
 
     @classmethod
     def from_config(cls, config: dict) -> "OpCall":
-        return cls(**config)
+        # Functions among the arguments (`vectorized_map`) come as configs.
+        return cls(**{k: deserialize_keras_object(v) if isinstance(v, (dict, list)) else v for k, v in config.items()})
 
 
 def camel_case(name: str) -> str:
@@ -211,10 +213,12 @@ def _build(
                     x = x.value
                     args = (x, *args[1:])
                 if type(x) in natives and (not inexact or x.dtype in native_inexact):
-                    if not kwargs:
-                        return implementation(*args)
-                    if all_plain(kwargs.values()):
-                        return implementation(*args, **kwargs)
+                    # A further argument may be a tensor too, and symbolic.
+                    if len(args) == 1 or not is_symbolic(args[1:]):
+                        if not kwargs:
+                            return implementation(*args)
+                        if all_plain(kwargs.values()):
+                            return implementation(*args, **kwargs)
             return slow(*args, **kwargs)
 
     elif tensors == 2:

@@ -8,10 +8,11 @@ import ml_dtypes
 import numpy as np
 
 from multikeras.backend import SPEC, current, dtypes
-from multikeras.backend.shapes import Spec, canonical_axis, known
+from multikeras.backend.shapes import UNKNOWN, Spec, canonical_axis, known
 from multikeras.core import tree
 from multikeras.core.node import KerasTensor
 from multikeras.ops._op import convert, face, is_symbolic, op
+from multikeras.ops._sizes import from_value
 from multikeras.ops.transforms import custom_gradient as custom_gradient
 from multikeras.ops.transforms import grad as grad
 from multikeras.ops.transforms import jvp as jvp
@@ -85,6 +86,8 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
     """
     dtype = None if dtype is None else dtypes.standardize_dtype(dtype)
     if isinstance(x, Spec):
+        if x.sparse and sparse is False:
+            x = KerasTensor(x.shape, x.dtype)
         return x if dtype in (None, x.dtype) else cast(x, dtype)
     if is_symbolic(x):
         return SPEC.asarray(x, dtype)
@@ -386,7 +389,7 @@ def _starts(B, start_indices: Any, rank: int, op_name: str) -> tuple:
 
 @face
 def slice(B, inputs, start_indices, shape):
-    """Return the block of the given shape that begins at `start_indices`.
+    """Return the block of the given shape that begins at `start_indices`; a size of -1 is all that is left.
 
     >>> from multikeras import ops
     >>> ops.convert_to_numpy(ops.slice([[1, 2, 3], [4, 5, 6]], [0, 1], (2, 2))).tolist()
@@ -394,8 +397,10 @@ def slice(B, inputs, start_indices, shape):
     """
     sizes = _static(shape)
     if len(sizes) != len(inputs.shape):
-        raise ValueError(f"slice: shape={shape} for a tensor of rank {len(inputs.shape)}.")
-    return B.slice(inputs, _starts(B, start_indices, len(sizes), "slice"), sizes)
+        raise ValueError(f"slice: the number of dimensions in `inputs` must match the number of dimensions in `shape`, got shape={shape} for a tensor of rank {len(inputs.shape)}.")
+    starts = _starts(B, start_indices, len(sizes), "slice")
+    sizes = tuple(n - from_value(a) if s == -1 else s for s, a, n in zip(sizes, starts, B.shape(inputs)))
+    return B.slice(inputs, starts, tuple(UNKNOWN if isinstance(s, Spec) else s for s in sizes))
 
 
 @face

@@ -6,8 +6,9 @@ import numpy as np
 
 from multikeras import config
 from multikeras.backend import dtypes
-from multikeras.backend.shapes import known
-from multikeras.ops._op import op
+from multikeras.backend.shapes import UNKNOWN, Spec, known
+from multikeras.ops._op import convert, op
+from multikeras.ops._sizes import from_value
 from multikeras.ops.image_color import require_images
 
 
@@ -23,18 +24,31 @@ def _batched(B, images, data_format):
     return (B.transpose(x, (0, 2, 3, 1)) if first else x), back
 
 
-def _bell(size, sigma):
-    """Return a Gaussian of `size` entries that add up to 1."""
-    g = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / float(sigma)) ** 2)
-    return g / g.sum()
+def _bell(B, size, sigma, dtype):
+    """Return a Gaussian of `size` entries that add up to 1; `sigma` may be a scalar tensor."""
+    at = B.divide(B.arange(0, size, 1, dtype) - (size - 1) * 0.5, B.cast(convert(B, sigma), dtype))
+    g = B.exp(at * at * -0.5)
+    return B.divide(g, B.sum(g))
 
 
 def _filtered(B, x, kernels, padding):
-    """Correlate each channel of (batch, height, width, channels) with 2-D arrays: (..., channels * kernels)."""
-    kernel = np.stack(kernels, -1)[:, :, None, :]
-    channels = B.shape(x)[3]
-    kernel = B.broadcast_to(B.asarray(kernel, B.dtype(x)), (*kernel.shape[:2], channels, kernel.shape[3]))
+    """Correlate each channel of (batch, height, width, channels) with matrices: (..., channels * kernels)."""
+    kernel = B.concatenate([B.expand_dims(B.expand_dims(B.asarray(k, B.dtype(x)), 2), 3) for k in kernels], 3)
+    rows, columns, _, count = B.shape(kernel)
+    kernel = B.broadcast_to(kernel, (rows, columns, B.shape(x)[3], count))
     return B.depthwise_conv(x, kernel, 1, padding, "channels_last")
+
+
+def _with_sizes(B, x, sizes):
+    """Return `x` with its sizes stated where they could not be told."""
+    return x if all(map(known, x.shape)) else B.reshape(x, sizes)
+
+
+def _two(B, value):
+    """Return one value for rows and one for columns."""
+    if isinstance(value, (int, float)):
+        return value, value
+    return value if isinstance(value, (tuple, list)) else B.unstacked(convert(B, value))
 
 
 @op
@@ -47,11 +61,14 @@ def gaussian_blur(B, images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=N
     """
     require_images("gaussian_blur", images)
     dtype = B.dtype(images)
-    kernel_size, sigma = ((v, v) if isinstance(v, (int, float)) else v for v in (kernel_size, sigma))
+    kernel_size, sigma = (_two(B, v) for v in (kernel_size, sigma))
     x, back = _batched(B, images if dtypes.is_float(dtype) else B.cast(images, config.floatx()), data_format)
-    rows, columns = (_bell(n, s) for n, s in zip(kernel_size, sigma))
-    for kernel in (rows[:, None], columns[None, :]):
-        x = _filtered(B, x, [kernel], "same")
+    for axis, (size, deviation) in enumerate(zip(kernel_size, sigma)):
+        size = UNKNOWN if isinstance(size, Spec) else from_value(size)
+        widths = [(0, 0)] * 4
+        widths[axis + 1] = (size // 2, (size - 1) // 2)
+        bell = B.expand_dims(_bell(B, size, deviation, B.dtype(x)), 1 - axis)
+        x = _with_sizes(B, _filtered(B, B.pad(x, widths), [bell], "valid"), B.shape(x))
     return back(B.cast(x, dtype))
 
 
@@ -81,12 +98,12 @@ def ssim(B, image1, image2, max_val=1.0, filter_size=11, filter_sigma=1.5, k1=0.
     """
     require_images("ssim", image1)
     require_images("ssim", image2)
-    bell = _bell(filter_size, filter_sigma)
+    bell = _bell(B, filter_size, filter_sigma, B.dtype(image1))
     x, _ = _batched(B, image1, data_format)
     y, _ = _batched(B, image2, data_format)
 
     def local(z):
-        return _filtered(B, _filtered(B, z, [bell[:, None]], "valid"), [bell[None, :]], "valid")
+        return _filtered(B, _filtered(B, z, [B.expand_dims(bell, 1)], "valid"), [B.expand_dims(bell, 0)], "valid")
 
     c1, c2 = float((k1 * max_val) ** 2), float((k2 * max_val) ** 2)
     mean_x, mean_y = local(x), local(y)

@@ -13,7 +13,7 @@ def _require(op_name, x, square=False):
     if len(x.shape) < 2:
         raise ValueError(f"{op_name}: Expected a matrix in the last two dimensions (rank 2 or more), got shape {tuple(x.shape)}.")
     rows, columns = x.shape[-2:]
-    if square and known(rows) and known(columns) and rows != columns:
+    if square and rows != columns:
         raise ValueError(f"{op_name}: Expected a square matrix in the last two dimensions, got shape {tuple(x.shape)}.")
 
 
@@ -44,7 +44,14 @@ def cholesky(B, x, upper=False):
     [[2.0, 0.0], [0.0, 3.0]]
     """
     _require("cholesky", x, square=True)
-    return _adjoint(B, B.cholesky(x)) if upper else B.cholesky(x)
+    lower = B.cholesky(x)
+    try:
+        failed = bool(B.max(B.isnan(lower)))
+    except TypeError:  # no values yet: a symbolic tensor, or a function being compiled
+        failed = False
+    if failed:
+        raise ValueError("cholesky: x is not positive definite.")
+    return _adjoint(B, lower) if upper else lower
 
 
 @op(inexact=True)
@@ -240,7 +247,7 @@ def _require_system(op_name, a, b):
     if len(b.shape) not in (rank, rank - 1):
         raise ValueError(f"{op_name}: Expected b of rank {rank} or {rank - 1}, got a {tuple(a.shape)} and b {tuple(b.shape)}.")
     rows = b.shape[-2 if len(b.shape) == rank else -1]
-    if known(rows) and known(a.shape[-1]) and rows != a.shape[-1]:
+    if rows != a.shape[-1]:
         raise ValueError(f"{op_name}: Incompatible shapes: a {tuple(a.shape)} and b {tuple(b.shape)} differ in rows.")
 
 

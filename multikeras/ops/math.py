@@ -102,6 +102,8 @@ def cdist(B, x, y):
     >>> ops.convert_to_numpy(ops.cdist([[0.0, 0.0]], [[3.0, 4.0], [0.0, 1.0]])).tolist()
     [[5.0, 1.0]]
     """
+    if known(x.shape[-1]) and known(y.shape[-1]) and x.shape[-1] != y.shape[-1]:
+        raise ValueError(f"cdist: x and y must agree in their last dimension, got shapes {tuple(x.shape)} and {tuple(y.shape)}.")
     return B.norm(B.expand_dims(x, len(x.shape) - 1) - B.expand_dims(y, len(y.shape) - 2), 2, -1)
 
 
@@ -320,8 +322,10 @@ def extract_sequences(B, x, sequence_length, sequence_stride):
     return B.take(x, index, len(x.shape) - 1)
 
 
-def _window(B, window, sequence_length, fft_length, dtype, op_name):
+def _window(B, window, sequence_length, sequence_stride, fft_length, dtype, op_name):
     """Return the window, in the middle of `fft_length` entries."""
+    if not hasattr(sequence_stride, "__index__") or sequence_stride < 1:
+        raise ValueError(f"{op_name}: `sequence_stride` must be a positive integer. Received: sequence_stride={sequence_stride}")
     if fft_length < sequence_length:
         raise ValueError(f"{op_name}: `fft_length` must equal or larger than `sequence_length`. Received: sequence_length={sequence_length}, fft_length={fft_length}")
     turn = 2 * np.pi * np.arange(sequence_length) / sequence_length
@@ -347,7 +351,7 @@ def stft(B, x, sequence_length, sequence_stride, fft_length, window="hann", cent
     >>> ops.stft(ops.ones((16,)), 4, 2, 4)[0].shape == (9, 3)
     True
     """
-    window = _window(B, window, sequence_length, fft_length, B.dtype(x), "stft")
+    window = _window(B, window, sequence_length, sequence_stride, fft_length, B.dtype(x), "stft")
     if center:
         x = B.pad(x, ((0, 0),) * (len(x.shape) - 1) + ((fft_length // 2, fft_length // 2),), "reflect")
     return _parts(B, B.rfft(B.extract_sequences(x, fft_length, sequence_stride) * window, fft_length))
@@ -375,7 +379,7 @@ def istft(B, x, sequence_length, sequence_stride, fft_length, length=None, windo
     """
     pieces = B.irfft(_joined(B, x, "istft"), fft_length)
     dtype = B.dtype(pieces)
-    window = _window(B, window, sequence_length, fft_length, dtype, "istft")
+    window = _window(B, window, sequence_length, sequence_stride, fft_length, dtype, "istft")
     signal = _overlapped(B, pieces * window, sequence_stride)
     weight = _overlapped(B, B.broadcast_to(window * window, B.shape(pieces)[-2:]), sequence_stride)
     tiny = B.asarray(1e-10, dtype)
@@ -385,4 +389,5 @@ def istft(B, x, sequence_length, sequence_stride, fft_length, length=None, windo
         stop = start + length
     else:
         stop = B.shape(signal)[-1] - start
-    return B.getitem(signal, (..., slice(start, stop)))
+    signal = B.getitem(signal, (..., slice(start, stop)))
+    return signal if length is None or known(signal.shape[-1]) else B.reshape(signal, (*B.shape(signal)[:-1], length))

@@ -9,6 +9,7 @@ from typing import Any
 
 from multikeras.backend import SPEC, current, dtypes
 from multikeras.core import tree
+from multikeras.core.node import as_keras_tensor, as_spec
 from multikeras.core.variable import Variable
 from multikeras.ops._op import convert, is_symbolic
 
@@ -172,6 +173,10 @@ def jvp(fun: Callable, primals: Sequence, tangents: Sequence, has_aux: bool = Fa
     if not isinstance(primals, (list, tuple)) or not isinstance(tangents, (list, tuple)):
         raise TypeError("jvp: primals and tangents must be tuples or lists, an entry for each argument of fun.")
     tree.assert_same_structure(list(primals), list(tangents))
+    if is_symbolic(primals):
+        out, aux = _split(fun(*primals), has_aux, "jvp")
+        slopes = tree.map_structure(lambda y: as_keras_tensor(as_spec(y)), out)
+        return (out, slopes, aux) if has_aux else (out, slopes)
 
     def of_all(structure):
         out, aux = _split(fun(*structure), has_aux, "jvp")

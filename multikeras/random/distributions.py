@@ -11,7 +11,7 @@ from typing import Any
 from multikeras import config
 from multikeras.backend import SPEC, dtypes
 from multikeras.backend.interface import Backend, Tensor
-from multikeras.backend.shapes import known
+from multikeras.backend.shapes import UNKNOWN, known
 from multikeras.core.node import as_keras_tensor
 from multikeras.ops._op import convert, convert_together, op
 from multikeras.random import threefry
@@ -30,7 +30,7 @@ def _sizes(B: Backend, shape: Any) -> tuple[Backend, tuple]:
         shape = (shape,)
     elif B.is_tensor(shape):
         shape = B.unstacked(shape)
-    shape = tuple(s if not known(s) or not hasattr(s, "__index__") or B.is_tensor(s) else int(s) for s in shape)
+    shape = tuple(UNKNOWN if s is None else s for s in shape)
     return (B if all(map(known, shape)) else SPEC), shape
 
 

@@ -55,8 +55,15 @@ class SeedGenerator:
 
     def next(self, ordered: bool = True) -> Tensor:
         """Return a key and move the counter on by one."""
-        key = current.read(self.state.value)
-        self.state.assign(current.add(key, current.asarray([0, 1], current.key_dtype)))
+        # A copy: frameworks that write in place would change the key with the state.
+        key = current.copy_tensor(current.read(self.state.value))
+        try:
+            self.state.assign(current.add(key, current.asarray([0, 1], current.key_dtype)))
+        except RuntimeError as error:
+            raise ValueError(
+                "When tracing a JAX function, you should only use seeded random ops: pass an integer or a key as `seed`, "
+                f"or compile with multikeras.jit. {error}"
+            ) from error
         return key
 
     def get_config(self) -> dict:
