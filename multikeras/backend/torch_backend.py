@@ -50,6 +50,11 @@ class Module(torch.nn.Module):
     def __init__(self):
         pass
 
+    @property
+    def torch_params(self) -> dict[str, torch.nn.Parameter]:
+        """The parameters of all variables, by path."""
+        return {v.path: v.store for v in self.variables}
+
 
 def _default_device() -> torch.device:
     if torch.accelerator.is_available():
