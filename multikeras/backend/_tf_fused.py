@@ -1,0 +1,128 @@
+"""TensorFlow's own kernels for what `multikeras.ops` composes.
+
+Beside each stands how many times faster than the composite it is in eager mode (one core, x86, float32): forward on
+8 x 10 and on 256 x 1024 entries. In graphs they save nodes, so tracing and XLA's compilation. Where a kernel would
+not mean the same, the composite does it.
+"""
+
+from multikeras.backend import dtypes
+from multikeras.backend._tf_programs import DTYPE, tf
+from multikeras.backend.tf_backend import TensorFlowBackend, _axes, _ints
+
+R = tf.raw_ops
+_FLOATS = frozenset((tf.float32, tf.float64))
+_INEXACT = _FLOATS | {tf.float16, tf.bfloat16}
+
+
+class TensorFlowFused(TensorFlowBackend):
+    """`TensorFlowBackend` with TensorFlow's own kernels."""
+
+    not_equal = staticmethod(lambda x1, x2: R.NotEqual(x=x1, y=x2))  # 2.0, 1.1
+    sigmoid = staticmethod(lambda x: R.Sigmoid(x=x))  # 17, 4.9; with gradient 5.9, 6.5
+    rsqrt = staticmethod(lambda x: R.Rsqrt(x=x))  # 3.0, 2.4
+
+    def less_equal(self, x1, x2):  # 3.1, 2.2
+        return R.LessEqual(x=x1, y=x2) if x1.dtype != tf.bool else super().less_equal(x1, x2)
+
+    def greater_equal(self, x1, x2):  # 2.9, 2.0
+        return R.GreaterEqual(x=x1, y=x2) if x1.dtype != tf.bool else super().greater_equal(x1, x2)
+
+    def square(self, x):  # 2.0, 1.0
+        return R.Square(x=x) if x.dtype != tf.bool else super().square(x)
+
+    def isinf(self, x):  # 5.0, 2.6
+        return R.IsInf(x=x) if x.dtype in _INEXACT else super().isinf(x)
+
+    def relu(self, x):  # 3.0, 2.9
+        return R.Relu(features=x) if x.dtype in _INEXACT else super().relu(x)
+
+    def relu6(self, x):  # 7.1, 7.9
+        return R.Relu6(features=x) if x.dtype in _INEXACT else super().relu6(x)
+
+    def elu(self, x, alpha=1.0):  # 11, 8.3
+        return R.Elu(features=x) if x.dtype in _INEXACT and alpha == 1 else super().elu(x, alpha)
+
+    def softplus(self, x):  # 13, 1.5
+        return R.Softplus(features=x) if x.dtype in _INEXACT else super().softplus(x)
+
+    def softsign(self, x):  # 6.9, 5.0
+        return R.Softsign(features=x) if x.dtype in _INEXACT else super().softsign(x)
+
+    def _last(self, x, axis):
+        rank = x.shape.rank
+        return x.dtype in _INEXACT and rank and (axis == -1 or axis == rank - 1)
+
+    def softmax(self, x, axis=-1):  # 1.3, 4.5
+        return R.Softmax(logits=x) if self._last(x, axis) else super().softmax(x, axis)
+
+    def log_softmax(self, x, axis=-1):  # 11, 1.6
+        return R.LogSoftmax(logits=x) if self._last(x, axis) else super().log_softmax(x, axis)
+
+    def mean(self, x, axis=None, keepdims=False):  # 5.0, 2.4
+        if x.dtype not in _FLOATS:
+            return super().mean(x, axis, keepdims)
+        axis = _axes(x, tuple(axis) if isinstance(axis, list) else axis)
+        return R.Mean(input=x, axis=axis, keep_dims=keepdims)
+
+    def any(self, x, axis=None, keepdims=False):  # 2.3, 3.0
+        axis = _axes(x, tuple(axis) if isinstance(axis, list) else axis)
+        return R.Any(input=self.cast(x, "bool"), axis=axis, keep_dims=keepdims)
+
+    def all(self, x, axis=None, keepdims=False):  # 3.2, 2.7
+        axis = _axes(x, tuple(axis) if isinstance(axis, list) else axis)
+        return R.All(input=self.cast(x, "bool"), axis=axis, keep_dims=keepdims)
+
+    def stack(self, x, axis=0):  # 3.3, 1.1
+        # Too few tensors and an axis out of range are the composite's to refuse.
+        return R.Pack(values=x, axis=axis) if x and axis in (0, -1) else super().stack(x, axis)
+
+    def zeros_like(self, x, dtype=None):  # 2.0, 1.2
+        return R.ZerosLike(x=x) if dtype is None and x.dtype in _FLOATS else super().zeros_like(x, dtype)
+
+    def ones_like(self, x, dtype=None):  # 2.0, 1.3
+        return R.OnesLike(x=x) if dtype is None and x.dtype in _FLOATS else super().ones_like(x, dtype)
+
+    def one_hot(self, x, num_classes, axis=-1, dtype=None, sparse=False):  # 5.8, 4.9
+        name = dtypes.standardize_dtype(dtype)
+        if x.dtype not in (tf.int32, tf.int64) or axis != -1 or DTYPE[name] not in _FLOATS:
+            return super().one_hot(x, num_classes, axis, dtype, sparse)
+        on, off = self.asarray(1.0, name), self.asarray(0.0, name)
+        return R.OneHot(indices=x, depth=num_classes, on_value=on, off_value=off)
+
+    def tile(self, x, repeats):  # 3.4, 1.1
+        if not isinstance(repeats, tuple) or len(repeats) != x.shape.rank or not all(type(r) is int for r in repeats):
+            return super().tile(x, repeats)
+        return R.Tile(input=x, multiples=_ints(repeats))
+
+    def roll(self, x, shift, axis=None):  # 2.4, 4.9
+        rank = x.shape.rank
+        if not isinstance(shift, int) or not isinstance(axis, int) or not -rank <= axis < rank:
+            return super().roll(x, shift, axis)
+        return R.Roll(input=x, shift=shift, axis=axis)
+
+    def split(self, x, indices_or_sections, axis=0):  # 4.7, 4.3
+        parts, rank = indices_or_sections, x.shape.rank
+        size = x.shape[axis] if isinstance(axis, int) and rank and -rank <= axis < rank else None
+        if not isinstance(parts, int) or not size or parts < 1 or size % parts:
+            return super().split(x, parts, axis)
+        return list(R.Split(axis=axis, value=x, num_split=parts))
+
+    def sparse_categorical_crossentropy(self, target, output, from_logits=False, axis=-1):  # with gradient 1.4, 1.5
+        if not (
+            from_logits and self._last(output, axis) and target.dtype in (tf.int32, tf.int64)
+            and target.shape.rank == output.shape.rank - 1 and output.shape[-1]
+            and output.shape.is_fully_defined() and output.shape[:-1] == target.shape
+        ):  # fmt: skip
+            return super().sparse_categorical_crossentropy(target, output, from_logits, axis)
+        classes = output.shape[-1]
+        labels = self.reshape(target, (-1,))
+        # The kernel refuses classes out of range, which the composite gives no loss.
+        inside = (labels >= 0) & (labels < classes)
+        labels = R.SelectV2(condition=inside, t=labels, e=R.ZerosLike(x=labels))
+        logits = self.reshape(output, (-1, classes))
+        loss, _ = R.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
+        loss = R.SelectV2(condition=inside, t=loss, e=R.ZerosLike(x=loss))
+        return self.reshape(loss, tuple(target.shape))
+
+
+BACKEND = TensorFlowFused
