@@ -25,7 +25,11 @@ class LowRankAdapted:
             self.enable_lora(self.lora_rank, lora_alpha=self.lora_alpha)
 
     def enable_lora(
-        self, rank: int, a_initializer: Any = "he_uniform", b_initializer: Any = "zeros", lora_alpha: float | None = None
+        self,
+        rank: int,
+        a_initializer: Any = "he_uniform",
+        b_initializer: Any = "zeros",
+        lora_alpha: float | None = None,
     ) -> None:
         """Freeze the weight and add a trainable correction `a @ b * lora_alpha / rank`.
 

@@ -190,7 +190,8 @@ class Softmax(Elementwise):
     def _check_mask(self, inputs, mask):
         if len(mask.shape) > len(inputs.shape):
             raise ValueError(
-                f"Softmax {self.name!r}: mask must not have more dimensions than inputs, got shapes {tuple(mask.shape)} "
+                f"Softmax {self.name!r}: mask must not have more dimensions than inputs, got shapes "
+                f"{tuple(mask.shape)} "
                 f"and {tuple(inputs.shape)}."
             )
         for m, size in zip(reversed(mask.shape), reversed(inputs.shape)):

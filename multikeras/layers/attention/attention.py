@@ -28,7 +28,12 @@ class Attention(Layer):
     """
 
     def __init__(
-        self, use_scale: bool = False, score_mode: str = "dot", dropout: float = 0.0, seed: int | None = None, **kwargs: Any
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.use_scale = use_scale
@@ -49,10 +54,14 @@ class Attention(Layer):
 
     def _check_inputs(self, inputs, mask=None):
         what = f"{type(self).__name__} {self.name!r}"
-        if not isinstance(inputs, (list, tuple)) or not isinstance(inputs[0], (list, tuple)) and not hasattr(inputs[0], "shape"):
+        first = inputs[0] if isinstance(inputs, (list, tuple)) else None
+        if not isinstance(first, (list, tuple)) and not hasattr(first, "shape"):
             raise ValueError(f"{what}: inputs must be a list, [query, value] or [query, value, key].")
         if len(inputs) not in (2, 3):
-            raise ValueError(f"{what}: inputs must be a list of 2 or 3 tensors, [query, value] or [query, value, key], got {len(inputs)}.")
+            raise ValueError(
+                f"{what}: inputs must be a list of 2 or 3 tensors, [query, value] or [query, value, key], got "
+                f"{len(inputs)}."
+            )
         if mask is not None:
             if not isinstance(mask, (list, tuple)):
                 raise ValueError(f"{what}: mask must be a list, [query_mask, value_mask], got a {type(mask).__name__}.")

@@ -27,7 +27,8 @@ class Attending(Layer):
             )
         if sliding_window is not None and (not isinstance(sliding_window, int) or sliding_window <= 0):
             raise ValueError(
-                f"{type(self).__name__}: sliding_window must be None or a positive integer, got sliding_window={sliding_window!r}."
+                f"{type(self).__name__}: sliding_window must be None or a positive integer, got "
+                f"sliding_window={sliding_window!r}."
             )
         self.supports_masking = True
 
@@ -76,11 +77,13 @@ class Attending(Layer):
 
     def compute_mask(self, query, mask=None, query_mask=None, **kwargs):
         mask = query_mask if query_mask is not None else mask
-        return mask if mask is not None and getattr(mask, "dtype", None) is not None and len(mask.shape) < len(query.shape) else None
+        return mask
 
 
 def _again(initializer: Any) -> Any:
-    return type(initializer).from_config(initializer.get_config()) if hasattr(initializer, "get_config") else initializer
+    if not hasattr(initializer, "get_config"):
+        return initializer
+    return type(initializer).from_config(initializer.get_config())
 
 
 class MultiHeadAttention(Attending):
@@ -138,7 +141,10 @@ class MultiHeadAttention(Attending):
         if output_shape is not None:
             self.output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         if not isinstance(attention_axes, (int, list, tuple, type(None))):
-            raise ValueError(f"MultiHeadAttention: attention_axes must be an int, a list or a tuple, got {attention_axes!r}.")
+            raise ValueError(
+                f"MultiHeadAttention: attention_axes must be an int, a list or a tuple, got "
+                f"{attention_axes!r}."
+            )
         if attention_axes is not None:
             self.attention_axes = (attention_axes,) if isinstance(attention_axes, int) else tuple(attention_axes)
         self._set_up(flash_attention, dropout, sliding_window)

@@ -28,7 +28,8 @@ class Windowed(Layer):
         self.data_format = standardize_data_format(self.data_format)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: `strides > 1` not supported in conjunction with `dilation_rate > 1`. "
+                f"{type(self).__name__} {self.name!r}: `strides > 1` not supported in conjunction with "
+                "`dilation_rate > 1`. "
                 f"Received: strides={self.strides} and dilation_rate={self.dilation_rate}."
             )
         self.input_spec = InputSpec(min_ndim=rank + 2)
@@ -103,7 +104,8 @@ class Conv(LowRankAdapted, Windowed):
         channels = self._channels(input_shape)
         if channels % self.groups:
             raise ValueError(
-                f"{type(self).__name__} {self.name!r}: the {channels} channels of its input (shape {tuple(input_shape)}) "
+                f"{type(self).__name__} {self.name!r}: the {channels} channels of its input (shape "
+                f"{tuple(input_shape)}) "
                 f"must be a multiple of groups={self.groups}."
             )
         self._kernel = weight(self, "kernel", (*self.kernel_size, channels // self.groups, self.filters))

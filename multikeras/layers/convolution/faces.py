@@ -29,7 +29,8 @@ class Conv2D(Conv):
         use_bias: Whether to add a bias.
 
     >>> import multikeras
-    >>> multikeras.layers.Conv2D(8, 3, strides=2, padding="same")(multikeras.ops.ones((2, 9, 9, 3))).shape == (2, 5, 5, 8)
+    >>> layer = multikeras.layers.Conv2D(8, 3, strides=2, padding="same")
+    >>> layer(multikeras.ops.ones((2, 9, 9, 3))).shape == (2, 5, 5, 8)
     True
     """
 

@@ -93,11 +93,17 @@ def plan_equation(equation: str, bias_axes: str | None, input_shape: tuple, outp
     rank = len(input_shape)
     dots = given.count("...")
     if dots != after.count("...") or dots > 1 or "..." in kernel:
-        raise ValueError(f"EinsumDense: equation={equation!r} must have '...' in inputs and output alike, or in neither.")
+        raise ValueError(
+            f"EinsumDense: equation={equation!r} must have '...' in inputs and output alike, or in "
+            "neither."
+        )
     named, named_out = given.replace("...", ""), after.replace("...", "")
     elided = rank - len(named)
     if elided < 0 or (elided and not dots):
-        raise ValueError(f"EinsumDense: equation={equation!r} names {len(named)} axes, its input has shape {input_shape}.")
+        raise ValueError(
+            f"EinsumDense: equation={equation!r} names {len(named)} axes, its input has shape "
+            f"{input_shape}."
+        )
     hidden: tuple = ()
     if dots and given.startswith("..."):
         hidden, known = input_shape[:elided], dict(zip(named, input_shape[elided:]))
@@ -113,7 +119,8 @@ def plan_equation(equation: str, bias_axes: str | None, input_shape: tuple, outp
         if size is None:
             if letter not in known:
                 raise ValueError(
-                    f"EinsumDense: output_shape={output_shape} leaves axis {letter!r} of equation={equation!r} unknown, "
+                    f"EinsumDense: output_shape={output_shape} leaves axis {letter!r} of equation={equation!r} "
+                    "unknown, "
                     "and the input does not have it."
                 )
             sizes[letter] = known[letter]
@@ -125,7 +132,10 @@ def plan_equation(equation: str, bias_axes: str | None, input_shape: tuple, outp
     sizes = {**known, **{k: v for k, v in sizes.items() if v is not None}}
     for letter in kernel + named_out:
         if letter not in sizes:
-            raise ValueError(f"EinsumDense: axis {letter!r} of equation={equation!r} is in neither input nor output_shape.")
+            raise ValueError(
+                f"EinsumDense: axis {letter!r} of equation={equation!r} is in neither input nor "
+                "output_shape."
+            )
     visible = tuple(sizes[letter] for letter in named_out)
     if dots and after.startswith("..."):
         output = (*hidden, *visible)
@@ -136,7 +146,10 @@ def plan_equation(equation: str, bias_axes: str | None, input_shape: tuple, outp
     if bias_axes:
         unknown = [letter for letter in bias_axes if letter not in named_out]
         if unknown:
-            raise ValueError(f"EinsumDense: bias_axes={bias_axes!r} names {unknown[0]!r}, which {equation!r} has not in its output.")
+            raise ValueError(
+                f"EinsumDense: bias_axes={bias_axes!r} names {unknown[0]!r}, which {equation!r} has not in its "
+                "output."
+            )
         first = min(named_out.index(letter) for letter in bias_axes)
         bias = tuple(sizes[letter] if letter in bias_axes else 1 for letter in named_out[first:])
         if dots and not after.startswith("..."):

@@ -80,14 +80,20 @@ def _whole_shape(shape: Any, batch_size: int | None, batch_shape: Any) -> tuple:
     if batch_shape is not None and shape is not None:
         raise ValueError(f"Input: you cannot pass both `shape` and `batch_shape`, got {shape} and {batch_shape}.")
     if batch_shape is not None and batch_size is not None:
-        raise ValueError(f"Input: you cannot pass both `batch_size` and `batch_shape`, got {batch_size} and {batch_shape}.")
+        raise ValueError(
+            f"Input: you cannot pass both `batch_size` and `batch_shape`, got {batch_size} and "
+            f"{batch_shape}."
+        )
     return standardize_shape(batch_shape) if batch_shape is not None else (batch_size, *standardize_shape(shape))
 
 
 def _checked_tensor(tensor: Any, shape: Any, batch_size: Any, dtype: Any, sparse: Any, batch_shape: Any) -> KerasTensor:
     """Return `tensor`, refusing one that contradicts the other arguments."""
     if not isinstance(tensor, KerasTensor):
-        raise ValueError(f"Argument `input_tensor` must be a KerasTensor, got {tensor!r} of type {type(tensor).__name__}.")
+        raise ValueError(
+            f"Argument `input_tensor` must be a KerasTensor, got {tensor!r} of type "
+            f"{type(tensor).__name__}."
+        )
     given: dict[str, tuple] = {
         "batch_size": (batch_size, tensor.shape[0] if tensor.shape else None),
         "shape": (None if shape is None else standardize_shape(shape), tensor.shape[1:]),
@@ -104,7 +110,7 @@ def _checked_tensor(tensor: Any, shape: Any, batch_size: Any, dtype: Any, sparse
     return tensor
 
 
-def Input(  # noqa: N802
+def Input(
     shape: Any = None,
     batch_size: int | None = None,
     dtype: Any = None,

@@ -25,7 +25,14 @@ class Lambda(Layer):
     [3.0, 3.0]
     """
 
-    def __init__(self, function: Callable, output_shape: Any = None, mask: Any = None, arguments: Any = None, **kwargs: Any):
+    def __init__(
+        self,
+        function: Callable,
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.function = function
         self.arguments = arguments or {}

@@ -37,8 +37,9 @@ class ReversibleEmbedding(Embedding):
         **kwargs: Any,
     ):
         super().__init__(
-            input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero, **kwargs
-        )
+            input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint, mask_zero,
+            **kwargs,
+        )  # fmt: skip
         keep(self, {"tie_weights": tie_weights, "reverse_dtype": reverse_dtype, "logit_soft_cap": logit_soft_cap})
 
     def build(self, input_shape=None):
@@ -46,7 +47,8 @@ class ReversibleEmbedding(Embedding):
             return
         super().build(input_shape)
         if not self.tie_weights:
-            self.reverse_embeddings = weight(self, "reverse_embeddings", (self.output_dim, self.input_dim), kind="embeddings")
+            shape = (self.output_dim, self.input_dim)
+            self.reverse_embeddings = weight(self, "reverse_embeddings", shape, kind="embeddings")
 
     def call(self, inputs, reverse=False):
         if not reverse:

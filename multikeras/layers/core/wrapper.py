@@ -15,7 +15,8 @@ class Wrapper(Layer):
     def __init__(self, layer: Layer, **kwargs: Any):
         if not isinstance(layer, Layer):
             raise ValueError(
-                f"{type(self).__name__}: layer must be a multikeras layer, got layer={layer!r} of type {type(layer).__name__}."
+                f"{type(self).__name__}: layer must be a multikeras layer, got layer={layer!r} of type "
+                f"{type(layer).__name__}."
             )
         super().__init__(**kwargs)
         self.layer = layer

@@ -27,10 +27,10 @@ class Concatenate(Layer):
 
     def build(self, input_shape):
         check_list(self, input_shape)
-        ranks = {len(s) for s in input_shape}
-        rank = max(ranks)
-        others = [[s[a] for s in input_shape if s[a] is not None] for a in range(rank) if a != self.axis % rank] if len(ranks) == 1 else []
-        if len(ranks) > 1 or any(len(set(sizes)) > 1 for sizes in others):
+        rank = len(input_shape[0])
+        same_rank = all(len(s) == rank for s in input_shape)
+        others = [a for a in range(rank) if a != self.axis % rank]
+        if not same_rank or any(len({s[a] for s in input_shape} - {None}) > 1 for a in others):
             raise ValueError(
                 f"Concatenate {self.name!r}: it requires inputs with matching shapes except for the concatenation axis "
                 f"{self.axis}, got {input_shape}."

@@ -37,7 +37,10 @@ class Dot(Layer):
     def build(self, input_shape):
         if (not isinstance(input_shape, (list, tuple)) or len(input_shape) != 2
                 or not isinstance(input_shape[0], (list, tuple))):  # fmt: skip
-            raise ValueError(f"Dot {self.name!r}: the layer should be called on a list of 2 inputs, got shape {input_shape}.")
+            raise ValueError(
+                f"Dot {self.name!r}: the layer should be called on a list of 2 inputs, got shape "
+                f"{input_shape}."
+            )
         first, second = input_shape
         i, j = self._axes((len(first), len(second)))
         if first[i] is not None and second[j] is not None and first[i] != second[j]:
@@ -52,7 +55,10 @@ class Dot(Layer):
         if self.normalize:
             x, y = ops.normalize(x, axis=i), ops.normalize(y, axis=j)
         if x.shape[0] is not None and y.shape[0] is not None and x.shape[0] != y.shape[0]:
-            raise ValueError(f"Dot {self.name!r}: its inputs differ in batch size, shapes {tuple(x.shape)} and {tuple(y.shape)}.")
+            raise ValueError(
+                f"Dot {self.name!r}: its inputs differ in batch size, shapes {tuple(x.shape)} and "
+                f"{tuple(y.shape)}."
+            )
         letters = iter(string.ascii_lowercase[2:])
         first = ["a", *(next(letters) for _ in x.shape[1:])]
         second = ["a", *(next(letters) for _ in y.shape[1:])]

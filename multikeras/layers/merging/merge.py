@@ -82,7 +82,8 @@ def check_list(layer: Layer, input_shape: Any) -> None:
     """Raise ValueError unless `input_shape` is a list of shapes."""
     if not isinstance(input_shape, (list, tuple)) or not input_shape or not isinstance(input_shape[0], (list, tuple)):
         raise ValueError(
-            f"{type(layer).__name__} {layer.name!r}: a merge layer should be called on a list of inputs, got shape {input_shape}."
+            f"{type(layer).__name__} {layer.name!r}: a merge layer should be called on a list of inputs, got "
+            f"shape {input_shape}."
         )
 
 

@@ -69,11 +69,15 @@ class BatchNormalization(Layer):
     def build(self, input_shape):
         rank = len(input_shape)
         if not -rank <= self.axis < rank:
-            raise ValueError(f"BatchNormalization {self.name!r}: axis={self.axis} is out of range for shape {input_shape}.")
+            raise ValueError(
+                f"BatchNormalization {self.name!r}: axis={self.axis} is out of range for shape "
+                f"{input_shape}."
+            )
         channels = input_shape[self.axis]
         if channels is None:
             raise ValueError(
-                f"BatchNormalization {self.name!r}: axis {self.axis} of its input must be known, got shape {input_shape}."
+                f"BatchNormalization {self.name!r}: axis {self.axis} of its input must be known, got shape "
+                f"{input_shape}."
             )
         shape = (channels,)
         if self.scale:
@@ -87,9 +91,10 @@ class BatchNormalization(Layer):
             def deviation(shape, dtype=None):
                 return ops.sqrt(self.moving_variance_initializer(shape, dtype=dtype))
 
-            for name, initializer in (
-                ("moving_stddev", deviation), ("renorm_mean", self.moving_mean_initializer), ("renorm_stddev", deviation),
-            ):  # fmt: skip
+            starts = {
+                "moving_stddev": deviation, "renorm_mean": self.moving_mean_initializer, "renorm_stddev": deviation
+            }  # fmt: skip
+            for name, initializer in starts.items():
                 setattr(self, name, self.add_weight(shape=shape, name=name, initializer=initializer, **running))
         self.input_spec = InputSpec(ndim=rank, axes={self.axis: channels})
 

@@ -52,9 +52,15 @@ class GroupNormalization(Layer):
         if self.groups == -1:
             self.groups = channels
         if channels < self.groups:
-            raise ValueError(f"{what}: Number of groups ({self.groups}) cannot be more than the number of channels ({channels}).")
+            raise ValueError(
+                f"{what}: Number of groups ({self.groups}) cannot be more than the number of channels "
+                f"({channels})."
+            )
         if channels % self.groups:
-            raise ValueError(f"{what}: Number of groups ({self.groups}) must be a divisor of the number of channels ({channels}).")
+            raise ValueError(
+                f"{what}: Number of groups ({self.groups}) must be a divisor of the number of channels "
+                f"({channels})."
+            )
         self.input_spec = InputSpec(ndim=len(input_shape), axes={self.axis: channels})
         if self.scale:
             self.gamma = weight(self, "gamma", (channels,))

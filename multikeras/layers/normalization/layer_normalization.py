@@ -105,9 +105,15 @@ def sorted_axes(layer: Any, axes: list[int], shape: tuple) -> list[int]:
     """Return `axes` in rising order, refusing ones that `shape` lacks or whose size is unknown."""
     for a in axes:
         if not -len(shape) <= a < len(shape):
-            raise ValueError(f"{type(layer).__name__} {layer.name!r}: axis={a} is out of range for shape {tuple(shape)}.")
+            raise ValueError(
+                f"{type(layer).__name__} {layer.name!r}: axis={a} is out of range for shape "
+                f"{tuple(shape)}."
+            )
         if shape[a] is None:
-            raise ValueError(f"{type(layer).__name__} {layer.name!r}: axis {a} of its input must be known, got shape {tuple(shape)}.")
+            raise ValueError(
+                f"{type(layer).__name__} {layer.name!r}: axis {a} of its input must be known, got shape "
+                f"{tuple(shape)}."
+            )
     return sorted(axes)
 
 

@@ -32,7 +32,8 @@ class SpectralNormalization(Wrapper):
         names = [name for name in ("kernel", "embeddings") if hasattr(self.layer, name)]
         if not names:
             raise ValueError(
-                f"SpectralNormalization {self.name!r}: layer {self.layer.name!r} of type {type(self.layer).__name__} has "
+                f"SpectralNormalization {self.name!r}: layer {self.layer.name!r} of type "
+                f"{type(self.layer).__name__} has "
                 "neither kernel nor embeddings."
             )
         self.kernel = getattr(self.layer, names[0])

@@ -33,7 +33,12 @@ class Bidirectional(Layer):
     """
 
     def __init__(
-        self, layer: Layer, merge_mode: str | None = "concat", weights: Any = None, backward_layer: Any = None, **kwargs: Any
+        self,
+        layer: Layer,
+        merge_mode: str | None = "concat",
+        weights: list | None = None,
+        backward_layer: Layer | None = None,
+        **kwargs: Any,
     ):
         for argument, value in (("layer", layer), ("backward_layer", backward_layer)):
             if not isinstance(value, Layer) and not (value is None and argument == "backward_layer"):
@@ -50,7 +55,8 @@ class Bidirectional(Layer):
         prefix = "forward_"
         if not layer.name.startswith(prefix) or backward_layer is None:
             _rename(self.forward_layer, prefix + layer.name.removeprefix(prefix))
-        _rename(self.backward_layer, "backward_" + self.backward_layer.name.removeprefix("backward_").removeprefix(prefix))
+        own = self.backward_layer.name.removeprefix("backward_").removeprefix(prefix)
+        _rename(self.backward_layer, f"backward_{own}")
         self._check_agreement()
         self.merge_mode = merge_mode
         if weights is not None:

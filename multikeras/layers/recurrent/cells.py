@@ -62,9 +62,13 @@ class GatedCell(DropoutRNNCell, Layer):
     def build(self, input_shape):
         features = input_shape[-1]
         if features is None:
-            raise ValueError(f"{type(self).__name__} {self.name!r}: the features of its input must be known, got shape {input_shape}.")
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: the features of its input must be known, got shape "
+                f"{input_shape}."
+            )
         self.kernel = weight(self, "kernel", (features, self.gates * self.units))
-        self.recurrent_kernel = weight(self, "recurrent_kernel", (self.units, self.gates * self.units), kind="recurrent")
+        shape = (self.units, self.gates * self.units)
+        self.recurrent_kernel = weight(self, "recurrent_kernel", shape, kind="recurrent")
         self.bias = self._build_bias() if self.use_bias else None
 
     def _build_bias(self):

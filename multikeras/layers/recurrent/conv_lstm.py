@@ -60,7 +60,10 @@ class ConvLSTMCell(DropoutRNNCell, Layer):
         axis = channel_axis(self.data_format)
         channels = inputs_shape[axis]
         if channels is None:
-            raise ValueError(f"ConvLSTM{self.rank}D: the channels of its input must be known, got shape {inputs_shape}.")
+            raise ValueError(
+                f"ConvLSTM{self.rank}D: the channels of its input must be known, got shape "
+                f"{inputs_shape}."
+            )
         self.input_spec = InputSpec(ndim=self.rank + 2, axes={axis: channels})
         filters = self.filters
         self.kernel = weight(self, "kernel", (*self.kernel_size, channels, 4 * filters))
@@ -158,8 +161,9 @@ class ConvLSTM(RNN):
         shared = {"dtype": kwargs["dtype"]} if "dtype" in kwargs else {}
         cell = ConvLSTMCell(self.rank, **of_cell, **shared, name="conv_lstm_cell")
         super().__init__(
-            cell, return_sequences, return_state, go_backwards, stateful, activity_regularizer=activity_regularizer, **kwargs
-        )
+            cell, return_sequences, return_state, go_backwards, stateful, activity_regularizer=activity_regularizer,
+            **kwargs,
+        )  # fmt: skip
         self.input_spec = InputSpec(ndim=self.rank + 3)
 
     def build(self, sequences_shape, initial_state_shape=None):
@@ -177,10 +181,10 @@ class ConvLSTM(RNN):
 
 
 _OF_CELL = (
-    "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation", "recurrent_activation",
-    "use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer", "unit_forget_bias", "kernel_regularizer",
-    "recurrent_regularizer", "bias_regularizer", "kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout",
-    "recurrent_dropout", "seed",
+    "filters", "kernel_size", "strides", "padding", "data_format", "dilation_rate", "activation",
+    "recurrent_activation", "use_bias", "kernel_initializer", "recurrent_initializer", "bias_initializer",
+    "unit_forget_bias", "kernel_regularizer", "recurrent_regularizer", "bias_regularizer", "kernel_constraint",
+    "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout", "seed",
 )  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""`SimpleRNN`, `LSTM`, `GRU`: their cells over time, with the product of inputs and kernel taken for all steps at once."""
+"""`SimpleRNN`, `LSTM`, `GRU`: cells over time, the product of inputs and kernel taken for all steps at once."""
 
 from typing import Any
 
 from multikeras import ops
+from multikeras.core import naming
 from multikeras.layers._arguments import one_of
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.recurrent.cells import GRUCell, LSTMCell, SimpleRNNCell
@@ -24,7 +25,9 @@ class Gated(RNN):
             one_of(type(self).__name__, "use_cudnn", arguments["use_cudnn"], ("auto", True, False))
         kwargs.pop("implementation", None)
         shared = {"dtype": kwargs["dtype"]} if "dtype" in kwargs else {}
-        cell = cell_class(**of_cell, **shared, trainable=kwargs.get("trainable", True))
+        # Not counted up: the cell's name is part of the paths of the weights.
+        name = naming.to_snake_case(cell_class.__name__)
+        cell = cell_class(**of_cell, **shared, trainable=kwargs.get("trainable", True), name=name)
         loop = {k: arguments[k] for k in _LOOP if k in arguments}
         super().__init__(cell, **loop, activity_regularizer=arguments["activity_regularizer"], **kwargs)
         self.input_spec = InputSpec(ndim=3)
@@ -46,7 +49,8 @@ _LOOP = ("return_sequences", "return_state", "go_backwards", "stateful", "unroll
 _OF_CELL = (
     "units", "activation", "recurrent_activation", "use_bias", "kernel_initializer", "recurrent_initializer",
     "bias_initializer", "unit_forget_bias", "kernel_regularizer", "recurrent_regularizer", "bias_regularizer",
-    "kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout", "reset_after", "seed",
+    "kernel_constraint", "recurrent_constraint", "bias_constraint", "dropout", "recurrent_dropout", "reset_after",
+    "seed",
 )  # fmt: skip
 
 

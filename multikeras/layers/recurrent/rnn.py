@@ -6,6 +6,7 @@ from multikeras import ops
 from multikeras.backend.shapes import Spec
 from multikeras.core import tree
 from multikeras.core.variable import Variable
+from multikeras.layers._arguments import keep
 from multikeras.layers.layer import Layer
 from multikeras.layers.recurrent.cells import DropoutRNNCell
 from multikeras.layers.recurrent.stacked import StackedRNNCells, initial_state
@@ -49,13 +50,7 @@ class RNN(Layer):
             if not hasattr(cell, attribute):
                 raise ValueError(f"{type(self).__name__}: the RNN cell should have {what}, got cell={cell!r}.")
         super().__init__(**kwargs)
-        self.cell = cell
-        self.return_sequences = return_sequences
-        self.return_state = return_state
-        self.go_backwards = go_backwards
-        self.stateful = stateful
-        self.unroll = unroll
-        self.zero_output_for_mask = zero_output_for_mask
+        keep(self, locals())
         self.supports_masking = True
         self.states: Any = None
 
@@ -72,7 +67,8 @@ class RNN(Layer):
         if self.stateful:
             if sequences_shape[0] is None:
                 raise ValueError(
-                    f"{type(self).__name__} {self.name!r}: a stateful layer needs a known batch size, got shape {sequences_shape}."
+                    f"{type(self).__name__} {self.name!r}: a stateful layer needs a known batch size, got shape "
+                    f"{sequences_shape}."
                 )
             states = self.get_initial_state(sequences_shape[0])
             self.states = tree.map_structure(
@@ -95,7 +91,10 @@ class RNN(Layer):
         states = self._first_states(sequences, initial_state)
         mask = mask[0] if isinstance(mask, list) else mask
         if self.unroll and sequences.shape[1] is None:
-            raise ValueError(f"{type(self).__name__} {self.name!r}: unroll=True needs a known number of steps, got shape {sequences.shape}.")
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: unroll=True needs a known number of steps, got shape "
+                f"{sequences.shape}."
+            )
         last, outputs, states = self.over_time(sequences, states, mask, training)
         last = ops.cast(last, self.compute_dtype)
         states = tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), states)
@@ -113,7 +112,8 @@ class RNN(Layer):
             expected = tree.flatten(states)[0].shape[0]
             if sequences.shape[0] != expected:
                 raise ValueError(
-                    f"{type(self).__name__} {self.name!r}: a stateful layer takes batches of one size. Expected {expected}, "
+                    f"{type(self).__name__} {self.name!r}: a stateful layer takes batches of one size. Expected "
+                    f"{expected}, "
                     f"got inputs of shape {tuple(sequences.shape)}."
                 )
         else:

@@ -25,7 +25,10 @@ class StackedRNNCells(Layer):
         super().__init__(**kwargs)
         for cell in cells:
             if not hasattr(cell, "call") or not hasattr(cell, "state_size"):
-                raise ValueError(f"StackedRNNCells: every cell must have `call` and `state_size`, got {cell!r} in cells={cells}.")
+                raise ValueError(
+                    f"StackedRNNCells: every cell must have `call` and `state_size`, got {cell!r} in "
+                    f"cells={cells}."
+                )
         self.cells = list(cells)
 
     @property

@@ -26,7 +26,8 @@ class TimeDistributed(Wrapper):
     def build(self, input_shape):
         if len(input_shape) < 3:
             raise ValueError(
-                f"TimeDistributed {self.name!r}: its input must have at least rank 3, (batch, steps, ...), got shape {input_shape}."
+                f"TimeDistributed {self.name!r}: its input must have at least rank 3, (batch, steps, ...), got "
+                f"shape {input_shape}."
             )
         super().build((input_shape[0], *input_shape[2:]))
 

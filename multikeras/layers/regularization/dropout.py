@@ -59,7 +59,14 @@ class SpatialDropout(Noisy):
 
     rank: int
 
-    def __init__(self, rate: float, data_format: Any = None, seed: int | None = None, name: Any = None, dtype: Any = None):
+    def __init__(
+        self,
+        rate: float,
+        data_format: str | None = None,
+        seed: int | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ):
         super().__init__(rate, seed, name=name, dtype=dtype)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
@@ -205,5 +212,8 @@ def checked_noise_shape(layer: str, value: Any) -> tuple | None:
         return None
     fits = isinstance(value, (list, tuple)) and all(v is None or (isinstance(v, int) and v > 0) for v in value)
     if not fits:
-        raise ValueError(f"{layer}: noise_shape must be a tuple or list of positive integers or None, got noise_shape={value!r}.")
+        raise ValueError(
+            f"{layer}: noise_shape must be a tuple or list of positive integers or None, got "
+            f"noise_shape={value!r}."
+        )
     return tuple(value)

@@ -21,7 +21,9 @@ def border_pairs(layer: str, argument: str, value: Any, rank: int) -> tuple[tupl
         if rank == 1 and len(value) == 2 and all(isinstance(v, int) for v in value):
             pairs = (tuple(value),)
         elif len(value) == rank:
-            pairs = tuple((v, v) if isinstance(v, int) else tuple(v) if isinstance(v, (tuple, list)) else () for v in value)
+            pairs = tuple(
+                (v, v) if isinstance(v, int) else tuple(v) if isinstance(v, (tuple, list)) else () for v in value
+            )
     if pairs is None or any(len(p) != 2 or not all(isinstance(v, int) and v >= 0 for v in p) for p in pairs):
         raise ValueError(
             f"{layer}: {argument} must be a non-negative int, {rank} of them, or {rank} pair(s) (before, after), "
@@ -60,7 +62,8 @@ class Cropping(Bordered):
             size = inputs.shape[axis]
             if size is not None and low + high >= size:
                 raise ValueError(
-                    f"{type(self).__name__} {self.name!r}: cropping={self.cropping} leaves nothing of axis {axis}; values "
+                    f"{type(self).__name__} {self.name!r}: cropping={self.cropping} leaves nothing of axis "
+                    f"{axis}; values "
                     f"must be smaller than the size of the dimension. Received inputs of shape {tuple(inputs.shape)}."
                 )
             kept[axis] = slice(low, -high if high else None)

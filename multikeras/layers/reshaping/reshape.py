@@ -51,9 +51,15 @@ class Reshape(Layer):
         super().__init__(**kwargs)
         target_shape = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
         if any(d is None or d < -1 for d in target_shape):
-            raise ValueError(f"Reshape: each size must be a non-negative integer or -1, got target_shape={target_shape}.")
+            raise ValueError(
+                f"Reshape: each size must be a non-negative integer or -1, got "
+                f"target_shape={target_shape}."
+            )
         if target_shape.count(-1) > 1:
-            raise ValueError(f"Reshape: at most one unknown dimension (-1) is possible, got target_shape={target_shape}.")
+            raise ValueError(
+                f"Reshape: at most one unknown dimension (-1) is possible, got "
+                f"target_shape={target_shape}."
+            )
         self.target_shape = target_shape
         self.built = True
 
@@ -62,10 +68,16 @@ class Reshape(Layer):
         if -1 in target and None not in sizes:
             have, fixed = math.prod(sizes), -math.prod(target)
             if fixed and have % fixed:
-                raise ValueError(f"Reshape {self.name!r}: samples of shape {tuple(sizes)} do not fit target_shape={target}.")
+                raise ValueError(
+                    f"Reshape {self.name!r}: samples of shape {tuple(sizes)} do not fit "
+                    f"target_shape={target}."
+                )
             target = tuple(have // fixed if d == -1 and fixed else d for d in target)
         elif None not in sizes and math.prod(sizes) != math.prod(target):
-            raise ValueError(f"Reshape {self.name!r}: samples of shape {tuple(sizes)} do not fit target_shape={target}.")
+            raise ValueError(
+                f"Reshape {self.name!r}: samples of shape {tuple(sizes)} do not fit "
+                f"target_shape={target}."
+            )
         return ops.reshape(inputs, (ops.shape(inputs)[0], *target))
 
 
@@ -84,7 +96,10 @@ class Permute(Layer):
         super().__init__(**kwargs)
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
-            raise ValueError(f"Permute: Invalid permutation dims={dims}: it must hold 1 to {len(self.dims)}, each once.")
+            raise ValueError(
+                f"Permute: Invalid permutation dims={dims}: it must hold 1 to {len(self.dims)}, each "
+                "once."
+            )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
         self.built = True
 
