@@ -75,7 +75,7 @@ class Progbar:
         self._totals: dict[str, tuple[float, float]] = {}  # name: (sum, weight)
         self._seen = 0
         self._start = self._drawn_at = time.perf_counter()
-        self._after_first: float | None = None
+        self._first: tuple[int, float] | None = None  # steps done at the first update, and when
         self._columns = 0
         self._redraws = _in_notebook() or bool(getattr(sys.stdout, "isatty", bool)())
 
@@ -104,8 +104,8 @@ class Progbar:
         elif self.verbose == 2 and finalize:
             seconds = now - self._start
             print_msg(f"{self._count(current)} - {seconds:.0f}s - {self._pace(current, now)}{self._shown()}")
-        if self._after_first is None and current > 0:
-            self._after_first = now
+        if self._first is None and current > 0:
+            self._first = (current, now)
         self.finalized = self.finalized or finalize
 
     def add(self, n: int, values: Sequence[tuple[str, Any]] | None = None):
@@ -132,12 +132,11 @@ class Progbar:
         return f"{current:>{len(str(self.target))}d}/{self.target}"
 
     def _seconds_per_step(self, current: int, now: float) -> float:
-        """The mean of all steps, without the first one (which compiles) once there are others."""
+        """The mean over all steps, without those of the first update (which compiles) once there are others."""
         if not current:
             return 0.0
-        if self._after_first is not None and current > 1:
-            return (now - self._after_first) / (current - 1)
-        return (now - self._start) / current
+        steps, moment = self._first or (0, self._start)
+        return (now - moment) / (current - steps) if current > steps else (now - self._start) / current
 
     def _pace(self, current: int, now: float) -> str:
         return f"{spelled_duration(self._seconds_per_step(current, now))}/{self.unit_name}"
