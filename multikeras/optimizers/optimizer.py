@@ -4,6 +4,7 @@ A rule is `update_step(gradient, variable, learning_rate)`, or, for all variable
 variables, learning_rate)`. State lives in Variables, so that a step may be compiled.
 """
 
+import inspect
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -99,6 +100,8 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         if "update_step" in cls.__dict__ and "update_all" not in cls.__dict__:
             cls.update_all = Optimizer.update_all  # a rule for one variable replaces an inherited one for all
+        if "__init__" in cls.__dict__:
+            _spell_out(cls.__init__)
 
     # -- variables -----------------------------------------------------------------------------------------------------
 
@@ -422,7 +425,7 @@ class Optimizer:
         """Write all of the optimizer's variables, in their order."""
         if not self.built:
             raise ValueError("You are calling `set_weights()` on an optimizer that is not built. Call optimizer.build(trainable_variables) first.")
-        for variable, weight in zip(self._variables, weights, strict=True):
+        for variable, weight in zip(self.variables, weights, strict=True):
             if tuple(variable.shape) != tuple(weight.shape):
                 raise ValueError(f"Optimizer variable {variable.path} has shape {variable.shape}, the given weight {tuple(weight.shape)}.")
             variable.assign(weight)
@@ -434,10 +437,10 @@ class Optimizer:
 
     def load_own_variables(self, store: Any) -> None:
         """Read the variables from `store`; a store of another number of variables is skipped with a warning."""
-        if len(store.keys()) != len(self._variables):
+        if len(store.keys()) != len(self.variables):
             hint = "" if self.built else " The optimizer is not built: build it, or call it once, before loading."
             warnings.warn(
-                f"Skipping variable loading for optimizer {self.name!r}: it has {len(self._variables)} variables, the saved one "
+                f"Skipping variable loading for optimizer {self.name!r}: it has {len(self.variables)} variables, the saved one "
                 f"{len(store.keys())}.{hint}",
                 stacklevel=2,
             )
@@ -471,11 +474,21 @@ class Optimizer:
         return cls(**config)
 
     def __reduce__(self):
-        values = [v.numpy() for v in self._variables] if self.built else None
+        values = [v.numpy() for v in self.variables] if self.built else None
         return _revived, (type(self), self.get_config(), values)
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}>"
+
+
+def _spell_out(init: Callable) -> None:
+    """Put the arguments of `Optimizer` in place of `*base` in the signature that is shown."""
+    own = inspect.signature(init)
+    if "base" not in own.parameters:
+        return
+    shown = {name: p for name, p in own.parameters.items() if name not in ("base", "kwargs")}
+    shown |= {name: p for name, p in inspect.signature(Optimizer.__init__).parameters.items() if name not in shown}
+    init.__signature__ = own.replace(parameters=shown.values())
 
 
 def _revived(cls: Callable, config: dict, values: list | None) -> Optimizer:

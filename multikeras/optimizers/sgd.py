@@ -14,32 +14,13 @@ class SGD(Optimizer):
         momentum: Share of the last step that is added to the next, from 0 to 1.
         nesterov: Take the gradient's step from where momentum leads.
 
-    Other arguments are those of `Optimizer`.
+    Further arguments, also by position, are those of `Optimizer`.
     """
 
     own_arguments = ("momentum", "nesterov")
 
-    def __init__(
-        self,
-        learning_rate=0.01,
-        momentum=0.0,
-        nesterov=False,
-        weight_decay=None,
-        clipnorm=None,
-        clipvalue=None,
-        global_clipnorm=None,
-        use_ema=False,
-        ema_momentum=0.99,
-        ema_overwrite_frequency=None,
-        loss_scale_factor=None,
-        gradient_accumulation_steps=None,
-        name=None,
-        **kwargs,
-    ):
-        super().__init__(
-            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
-            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **kwargs,
-        )  # fmt: skip
+    def __init__(self, learning_rate=0.01, momentum=0.0, nesterov=False, *base, **kwargs):
+        super().__init__(learning_rate, *base, **kwargs)
         if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
             raise ValueError(f"SGD: `momentum` must be a float between [0, 1]. Received: momentum={momentum!r}")
         self.momentum, self.nesterov = momentum, nesterov

@@ -1,0 +1,81 @@
+"""Adafactor."""
+
+from typing import Any
+
+from multikeras import ops
+from multikeras.core.variable import Variable
+from multikeras.optimizers.optimizer import Optimizer, frozen
+
+
+def _rms(x: Any) -> Any:
+    return ops.sqrt(ops.mean(ops.square(x)))
+
+
+class Adafactor(Optimizer):
+    """Scale gradients by mean squares kept for rows and columns only (Shazeer and Stern, 2018): little memory.
+
+    Args:
+        beta_2_decay: Power of the step that the share of new squares falls with.
+        epsilon_1: Added to squared gradients.
+        epsilon_2: Least size of variables in the size of steps.
+        clip_threshold: Largest root mean square of a step.
+        relative_step: Let the learning rate fall with the root of the step, `learning_rate` at most.
+
+    Further arguments, also by position, are those of `Optimizer`.
+    """
+
+    own_arguments = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step")
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        beta_2_decay=-0.8,
+        epsilon_1=1e-30,
+        epsilon_2=1e-3,
+        clip_threshold=1.0,
+        relative_step=True,
+        *base,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, *base, **kwargs)
+        self.beta_2_decay, self.epsilon_1, self.epsilon_2 = beta_2_decay, epsilon_1, epsilon_2
+        self.clip_threshold, self.relative_step = clip_threshold, relative_step
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._rows, self._columns, self._squares = [], [], []
+        for v in variables:
+            if len(v.shape) < 2:  # files have a place for rows and columns of vectors too
+                self._rows.append(self._tracked(Variable(0, name=v.name, trainable=False)))
+                self._columns.append(self._tracked(Variable(0, name=v.name, trainable=False)))
+            else:
+                self._rows.append(self.add_variable(v.shape[:-1], dtype=v.dtype, name=v.name))
+                self._columns.append(self.add_variable((*v.shape[:-2], v.shape[-1]), dtype=v.dtype, name=v.name))
+            self._squares.append(self.add_variable_from_reference(v, "velocity"))
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        rows, columns, squares = self._rows[index], self._columns[index], self._squares[index]
+        step = ops.cast(self.iterations, variable.dtype) + 1
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self.relative_step:
+            rate = ops.minimum(rate, 1 / ops.sqrt(step))
+        share = 1 - ops.power(step, self.beta_2_decay)
+        new = ops.square(gradient) + self.epsilon_1
+
+        def mean(slot, new):
+            slot.assign(share * frozen(slot) + (1 - share) * new)
+            return frozen(slot)
+
+        if len(variable.shape) < 2:
+            mean(squares, new)
+        else:
+            row, column = mean(rows, ops.mean(new, axis=-1)), mean(columns, ops.mean(new, axis=-2))
+            row = row / ops.mean(row, axis=-1, keepdims=True)
+            squares.assign(ops.expand_dims(row, -1) * ops.expand_dims(column, -2))
+        down = gradient / ops.sqrt(frozen(squares))
+        down = down / ops.maximum(_rms(down) / self.clip_threshold, 1.0)
+        size = ops.maximum(_rms(frozen(variable)), self.epsilon_2)
+        self.assign_sub(variable, size * rate * down)

@@ -1,0 +1,300 @@
+"""Rules that scale the gradient entry by entry, other than Adam and RMSprop."""
+
+from typing import Any
+
+from multikeras import ops
+from multikeras.optimizers.optimizer import Optimizer, frozen
+
+
+class Adagrad(Optimizer):
+    """Divide gradients by the root of the sum of their squares so far (Duchi et al., 2011).
+
+    Args:
+        initial_accumulator_value: What the sums start from.
+        epsilon: What keeps the division finite.
+
+    Further arguments, also by position, are those of `Optimizer`.
+    """
+
+    own_arguments = ("initial_accumulator_value", "epsilon")
+
+    def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, *base, **kwargs):
+        super().__init__(learning_rate, *base, **kwargs)
+        self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        start = lambda shape, dtype: ops.full(shape, self.initial_accumulator_value, dtype=dtype)  # noqa: E731
+        self._accumulators = self.add_optimizer_variables(variables, "accumulator", start)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        accumulator = self._accumulators[self._get_variable_index(variable)]
+        self.assign_add(accumulator, gradient * gradient)
+        rate = ops.cast(learning_rate, variable.dtype)
+        self.assign_sub(variable, gradient * rate / ops.sqrt(frozen(accumulator) + self.epsilon))
+
+
+class Adadelta(Optimizer):
+    """Take steps as large, by root mean square, as the last ones were (Zeiler, 2012).
+
+    Args:
+        rho: Share of the old mean squares at each step.
+        epsilon: What keeps the division finite.
+
+    Further arguments, also by position, are those of `Optimizer`.
+    """
+
+    own_arguments = ("rho", "epsilon")
+
+    def __init__(self, learning_rate=0.001, rho=0.95, epsilon=1e-7, *base, **kwargs):
+        super().__init__(learning_rate, *base, **kwargs)
+        self.rho, self.epsilon = rho, epsilon
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        names = ["accumulated_grad", "accumulated_delta_var"]
+        self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(variables, names)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        grads, deltas = self._accumulated_grads[index], self._accumulated_delta_vars[index]
+        self.assign(grads, self.rho * frozen(grads) + (1 - self.rho) * gradient * gradient)
+        step = gradient * ops.sqrt((frozen(deltas) + self.epsilon) / (frozen(grads) + self.epsilon))
+        self.assign(deltas, self.rho * frozen(deltas) + (1 - self.rho) * step * step)
+        self.assign_sub(variable, step * ops.cast(learning_rate, variable.dtype))
+
+
+def _mean_unbiased(slot: Any, new: Any, share: float, step: Any) -> Any:
+    """Move the running mean `slot` towards `new` and return it divided by its expectation for constant input."""
+    mean = frozen(slot)
+    mean = mean + (new - mean) * (1 - share)
+    slot.assign(mean)
+    return mean / (1 - ops.power(ops.cast(share, mean.dtype), step))
+
+
+class _Moments(Optimizer):
+    """Keep running means of gradients and of their squares."""
+
+    own_arguments = ("beta_1", "beta_2", "epsilon")
+    second = "velocity"
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, *base, **kwargs):
+        super().__init__(learning_rate, *base, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", self.second])
+
+    def _state(self, variable: Any) -> tuple[Any, Any, Any]:
+        """Return both slots of a variable and the number of this update."""
+        index = self._get_variable_index(variable)
+        return self._momentums[index], self._velocities[index], ops.cast(self.iterations, variable.dtype) + 1
+
+
+class Adamax(_Moments):
+    """Use Adam with the largest recent gradient instead of the mean square (Kingma and Ba, 2014).
+
+    Arguments are those of `Adam` without `amsgrad`.
+    """
+
+    second = "norm"
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        momentum, norm, step = self._state(variable)
+        mean = _mean_unbiased(momentum, gradient, self.beta_1, step)
+        largest = ops.maximum(self.beta_2 * frozen(norm), ops.abs(gradient))
+        norm.assign(largest)
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * mean / (largest + self.epsilon))
+
+
+class Lamb(_Moments):
+    """Take Adam's direction with steps in proportion to the norm of each variable (You et al., 2019).
+
+    Arguments are those of `Adam` without `amsgrad`.
+    """
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        momentum, velocity, step = self._state(variable)
+        mean = _mean_unbiased(momentum, gradient, self.beta_1, step)
+        square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
+        direction = mean / (ops.sqrt(square) + self.epsilon)
+        size, norm = (ops.sqrt(ops.sum(ops.square(x))) for x in (frozen(variable), direction))
+        trust = ops.where(ops.logical_and(size > 0, norm > 0), ops.divide_no_nan(size, norm), ops.ones_like(size))
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * trust * direction)
+
+
+class Nadam(_Moments):
+    """Use Adam with Nesterov's momentum, which grows in the first steps (Dozat, 2015).
+
+    Arguments are those of `Adam` without `amsgrad`.
+    """
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        dtype = variables[0].dtype if variables else None
+        self._u_product = self.add_variable((), "ones", dtype, name="u_product")
+
+    def _momentum_at(self, step: Any) -> Any:
+        return self.beta_1 * (1 - 0.5 * ops.power(ops.cast(0.96, step.dtype), step))
+
+    def update_all(self, gradients, variables, learning_rate):
+        before = frozen(self._u_product)
+        now = before * self._momentum_at(ops.cast(self.iterations, before.dtype) + 1)
+        self._u_product.assign(now)
+        for gradient, variable in zip(gradients, variables):
+            self.update_step(gradient, variable, learning_rate)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        momentum, velocity, step = self._state(variable)
+        now, then = self._momentum_at(step), self._momentum_at(step + 1)
+        product = ops.cast(frozen(self._u_product), variable.dtype)
+        mean = frozen(momentum)
+        mean = mean + (gradient - mean) * (1 - self.beta_1)
+        momentum.assign(mean)
+        ahead = then * mean / (1 - product * then) + (1 - now) * gradient / (1 - product)
+        square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * ahead / (ops.sqrt(square) + self.epsilon))
+
+
+class Lion(Optimizer):
+    """Go down the sign of a mean gradient (Chen et al., 2023).
+
+    Args:
+        beta_1: Share of the old mean in the step's direction.
+        beta_2: Share of the old mean in the new one.
+
+    Further arguments, also by position, are those of `Optimizer`.
+    """
+
+    own_arguments = ("beta_1", "beta_2")
+
+    def __init__(self, learning_rate=0.001, beta_1=0.9, beta_2=0.99, *base, **kwargs):
+        super().__init__(learning_rate, *base, **kwargs)
+        if not 0 < beta_1 <= 1:
+            raise ValueError(f"Lion: `beta_1` must be in the range (0, 1]. Received: beta_1={beta_1}")
+        self.beta_1, self.beta_2 = beta_1, beta_2
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._momentums = self.add_optimizer_variables(variables, "momentum")
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        momentum = self._momentums[self._get_variable_index(variable)]
+        mean = frozen(momentum)
+        sign = ops.sign(mean * self.beta_1 + gradient * (1 - self.beta_1))
+        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * sign)
+        momentum.assign(mean * self.beta_2 + gradient * (1 - self.beta_2))
+
+
+class Ftrl(Optimizer):
+    """Follow the regularized leader (McMahan et al., 2013): for sparse models under L1.
+
+    Args:
+        learning_rate_power: Power of the summed squares that the rate falls with, at most 0.
+        initial_accumulator_value: What the sums start from, at least 0.
+        l1_regularization_strength: L1 penalty.
+        l2_regularization_strength: L2 penalty.
+        l2_shrinkage_regularization_strength: L2 penalty on the current variables only.
+        beta: Added to the root of sums in the rate.
+
+    Further arguments, also by position, are those of `Optimizer`.
+    """
+
+    own_arguments = (
+        "learning_rate_power", "initial_accumulator_value", "l1_regularization_strength", "l2_regularization_strength",
+        "l2_shrinkage_regularization_strength", "beta",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        learning_rate_power=-0.5,
+        initial_accumulator_value=0.1,
+        l1_regularization_strength=0.0,
+        l2_regularization_strength=0.0,
+        l2_shrinkage_regularization_strength=0.0,
+        beta=0.0,
+        *base,
+        **kwargs,
+    ):
+        super().__init__(learning_rate, *base, **kwargs)
+        strengths = (l1_regularization_strength, l2_regularization_strength, l2_shrinkage_regularization_strength)
+        if initial_accumulator_value < 0 or learning_rate_power > 0 or min(strengths) < 0:
+            raise ValueError(
+                "Ftrl: `initial_accumulator_value` and the strengths of regularization must not be negative, "
+                f"`learning_rate_power` not positive. Received: {initial_accumulator_value=}, {learning_rate_power=}, {strengths=}"
+            )
+        for name, value in zip(self.own_arguments, (learning_rate_power, initial_accumulator_value, *strengths, beta)):
+            setattr(self, name, value)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        start = lambda shape, dtype: ops.full(shape, self.initial_accumulator_value, dtype=dtype)  # noqa: E731
+        self._accumulators, self._linears = self.add_optimizer_variables(
+            variables, ["accumulator", "linear"], [start, "zeros"]
+        )
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        accumulator, linear = self._accumulators[index], self._linears[index]
+        rate, value, old = ops.cast(learning_rate, variable.dtype), frozen(variable), frozen(accumulator)
+        new, power = old + gradient * gradient, -self.learning_rate_power
+        shrunk = gradient + 2 * self.l2_shrinkage_regularization_strength * value
+        z = frozen(linear) + shrunk - (new**power - old**power) / rate * value
+        curvature = new**power / rate + 2 * self.l2_regularization_strength + self.beta / rate
+        limit = self.l1_regularization_strength
+        self.assign(variable, (ops.clip(z, -limit, limit) - z) / curvature)
+        linear.assign(z)
+        accumulator.assign(new)
+
+
+class ScheduleFreeAdamW(_Moments):
+    """Use AdamW whose iterates are averaged, so that no schedule is needed (Defazio et al., 2024).
+
+    Variables hold the point where gradients are taken, between the last iterate and the average.
+
+    Args:
+        beta_1: Share of the average in that point.
+        warmup_steps: Number of first updates in which the learning rate rises.
+
+    Further arguments, also by position, are those of `Optimizer`.
+    """
+
+    own_arguments = ("beta_1", "beta_2", "epsilon", "warmup_steps")
+
+    def __init__(self, learning_rate=0.0025, beta_1=0.9, beta_2=0.999, epsilon=1e-8, warmup_steps=0, *base, **kwargs):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, *base, **kwargs)
+        self.warmup_steps = warmup_steps
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        for iterate, variable in zip(self._momentums, variables):
+            iterate.assign(frozen(variable))
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        iterate, velocity, step = self._state(variable)
+        rate = ops.cast(learning_rate, variable.dtype)
+        if self.warmup_steps:
+            rate = rate * ops.minimum(step / self.warmup_steps, 1.0)
+        square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
+        old = frozen(iterate)
+        new = old - rate * gradient / (ops.sqrt(square) + self.epsilon)
+        iterate.assign(new)
+        average = (frozen(variable) - (1 - self.beta_1) * old) / self.beta_1
+        average = average + (new - average) / step
+        self.assign(variable, (1 - self.beta_1) * new + self.beta_1 * average)

@@ -1,0 +1,128 @@
+"""Muon: orthogonalized steps for matrices, Adam for all else."""
+
+import re
+from typing import Any
+
+from multikeras import ops
+from multikeras.optimizers.optimizer import Optimizer, frozen
+
+
+class Muon(Optimizer):
+    """Step along the orthogonal matrix nearest to the mean gradient (Jordan et al., 2024).
+
+    Only matrices are updated so; other variables, embeddings and `exclude_layers` by Adam.
+
+    Args:
+        adam_beta_1: Share of the old mean gradient, for Adam.
+        adam_beta_2: Share of the old mean squared gradient, for Adam.
+        adam_weight_decay: Weight decay of variables under Adam.
+        epsilon: What keeps Adam's division finite.
+        exclude_layers: Parts of names (regular expressions) of variables to leave to Adam.
+        exclude_embeddings: Whether embeddings are left to Adam.
+        muon_a: First coefficient of the Newton-Schulz iteration; `muon_b` and `muon_c`: the next.
+        adam_lr_ratio: Learning rate under Adam, in units of `learning_rate`.
+        momentum: Share of the old mean gradient, for matrices.
+        ns_steps: Number of Newton-Schulz iterations.
+        nesterov: Whether the gradient is added to the mean once more.
+        rms_rate: Root mean square of a step in units of the learning rate; None: the orthogonal matrix as it is.
+
+    Further arguments are those of `Optimizer`.
+    """
+
+    own_arguments = (
+        "adam_beta_1", "adam_beta_2", "epsilon", "exclude_layers", "muon_a", "muon_b", "muon_c", "adam_lr_ratio", "momentum",
+        "ns_steps", "nesterov", "exclude_embeddings", "adam_weight_decay", "rms_rate",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        adam_beta_1=0.9,
+        adam_beta_2=0.999,
+        adam_weight_decay=0.004,
+        epsilon=1e-7,
+        weight_decay=0.004,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        exclude_layers=None,
+        exclude_embeddings=True,
+        muon_a=3.4445,
+        muon_b=-4.7750,
+        muon_c=2.0315,
+        adam_lr_ratio=1,
+        momentum=0.95,
+        ns_steps=5,
+        nesterov=True,
+        rms_rate=0.2,
+        **kwargs,
+    ):
+        base = (weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency)
+        super().__init__(learning_rate, *base, loss_scale_factor, gradient_accumulation_steps, name, **kwargs)
+        self.adam_beta_1, self.adam_beta_2, self.adam_weight_decay = adam_beta_1, adam_beta_2, adam_weight_decay
+        self.epsilon, self.adam_lr_ratio, self.rms_rate = epsilon, adam_lr_ratio, rms_rate
+        self.exclude_layers, self.exclude_embeddings = exclude_layers or [], exclude_embeddings
+        self.muon_a, self.muon_b, self.muon_c, self.ns_steps = muon_a, muon_b, muon_c, ns_steps
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        path = variable.path
+        if len(variable.shape) != 2 or (self.exclude_embeddings and "embedding" in path.lower()):
+            return True
+        return any(re.search(part, path) for part in self.exclude_layers)
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.momentums, self.adam_velocities = [], []
+        for v in variables:
+            self.momentums.append(self.add_variable_from_reference(v, "momentum"))
+            by_adam = self._should_use_adamw(v)
+            self.adam_velocities.append(self.add_variable_from_reference(v, "velocity") if by_adam else None)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        index = self._get_variable_index(variable)
+        rate = ops.cast(learning_rate, variable.dtype)
+        momentum, velocity = self.momentums[index], self.adam_velocities[index]
+        mean = frozen(momentum)
+        if velocity is None:
+            mean = mean * self.momentum + gradient
+            momentum.assign(mean)
+            direction = gradient + mean * self.momentum if self.nesterov else mean
+            step = self.lr_adjust(self.zeropower_via_newtonschulz5(direction, self.ns_steps))
+        else:
+            t, square = ops.cast(self.iterations, variable.dtype) + 1, frozen(velocity)
+            mean = mean + (gradient - mean) * (1 - self.adam_beta_1)
+            square = square + (gradient * gradient - square) * (1 - self.adam_beta_2)
+            momentum.assign(mean)
+            velocity.assign(square)
+            unbias = [1 - ops.power(ops.cast(b, variable.dtype), t) for b in (self.adam_beta_1, self.adam_beta_2)]
+            step = self.adam_lr_ratio * ops.sqrt(unbias[1]) / unbias[0] * mean / (ops.sqrt(square) + self.epsilon)
+        self.assign_sub(variable, rate * step)
+
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+        """Return a matrix with the singular vectors of `x` and singular values near 1."""
+        tall = x.shape[-2] > x.shape[-1]
+        x = ops.transpose(x) if tall else x
+        x = x / (ops.sqrt(ops.sum(ops.square(x))) + 1e-7)
+        for _ in range(steps):
+            gram = ops.matmul(x, ops.transpose(x))
+            x = self.muon_a * x + ops.matmul(self.muon_b * gram + self.muon_c * ops.matmul(gram, gram), x)
+        return ops.transpose(x) if tall else x
+
+    def lr_adjust(self, x: Any) -> Any:
+        """Return an orthogonal matrix scaled to the root mean square `rms_rate`."""
+        return x if self.rms_rate is None else x * (self.rms_rate * max(x.shape[0], x.shape[1]) ** 0.5)
+
+    def _apply_weight_decay(self, variables: Any, learning_rate: Any) -> None:
+        for v in variables:
+            share = self.adam_weight_decay if self._should_use_adamw(v) else self.weight_decay
+            if share is not None and self._use_weight_decay(v):
+                self.assign_sub(v, frozen(v) * (ops.cast(learning_rate, v.dtype) * share))
