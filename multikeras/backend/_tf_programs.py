@@ -327,13 +327,27 @@ class Programs(Backend):
         return compile is True
 
     def jit(self, f, variables=None, compile="auto"):
-        compiled = tf.function(f, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+        traces = []  # for each trace, what f returned with None in place of tensors
+
+        def traced(*args, **kwargs):
+            out = f(*args, **kwargs)
+            leaves = nest.flatten(out)
+            is_static = [not isinstance(x, self.tensor_types) for x in leaves]
+            shape = nest.map_structure(lambda _: None, out)
+            traces.append((shape, [x if s else None for x, s in zip(leaves, is_static)], is_static))
+            return [self.asarray(x) for x, s in zip(leaves, is_static) if not s], tf.constant(len(traces) - 1)
+
+        compiled = tf.function(traced, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
 
         def run(*args, **kwargs):
             # Redirected variables are values of this moment: a trace would freeze them.
-            return f(*args, **kwargs) if scope.stack.redirect is not None else compiled(*args, **kwargs)
+            if scope.stack.redirect is not None or not tf.executing_eagerly():
+                return f(*args, **kwargs)
+            tensors, index = compiled(*args, **kwargs)
+            structure, leaves, is_static = traces[0] if len(traces) == 1 else traces[int(index)]
+            tensors = iter(tensors)
+            return nest.pack_sequence_as(structure, [x if s else next(tensors) for x, s in zip(leaves, is_static)])
 
-        run.compiled = compiled
         return run
 
     def repeat(self, step, variables, compile="auto"):

@@ -652,7 +652,7 @@ class TorchBackend(TorchPrograms):
             table.pop(name.replace(".", "_"), None)
 
     def make_variable(self, value, trainable, name):
-        return torch.nn.Parameter(value, requires_grad=trainable and value.dtype in INEXACT)
+        return torch.nn.Parameter(value.contiguous(), requires_grad=trainable and value.dtype in INEXACT)
 
     def set_trainable(self, store, trainable):
         store.requires_grad_(trainable and store.dtype in INEXACT)

@@ -91,6 +91,4 @@ class Callback:
 
 def observes(callback: Callback, *methods: str) -> bool:
     """Tell whether a callback overrides one of `methods`, in its class or on the instance."""
-    return any(
-        getattr(type(callback), m, None) is not getattr(Callback, m) or m in vars(callback) for m in methods
-    )
+    return any(getattr(type(callback), m, None) is not getattr(Callback, m) or m in vars(callback) for m in methods)

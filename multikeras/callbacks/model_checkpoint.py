@@ -33,10 +33,14 @@ class ModelCheckpoint(MonitorCallback):
         self.verbose, self.save_best_only, self.save_weights_only = verbose, save_best_only, save_weights_only
         self.save_freq = save_freq
         if save_freq != "epoch" and not isinstance(save_freq, int):
-            raise ValueError(f"ModelCheckpoint: Unrecognized save_freq={save_freq!r}. Expected 'epoch' or a number of batches.")
+            raise ValueError(
+                f"ModelCheckpoint: Unrecognized save_freq={save_freq!r}. Expected 'epoch' or a number of batches."
+            )
         wanted = ".weights.h5" if save_weights_only else ".keras"
         if not self.filepath.endswith((wanted, ".h5") if not save_weights_only else wanted):
-            raise ValueError(f"ModelCheckpoint: The filepath provided must end in `{wanted}`, got filepath={self.filepath!r}.")
+            raise ValueError(
+                f"ModelCheckpoint: The filepath provided must end in `{wanted}`, got filepath={self.filepath!r}."
+            )
         self._epoch, self._batches = 0, 0
         self.observes_batches_now = save_freq != "epoch"
 
@@ -64,7 +68,9 @@ class ModelCheckpoint(MonitorCallback):
             value = self._value(logs)
             if value is None or getattr(value, "ndim", 0):
                 if value is not None:
-                    warnings.warn(f"ModelCheckpoint: {self.monitor!r} is not a scalar, the model is saved.", stacklevel=3)
+                    warnings.warn(
+                        f"ModelCheckpoint: {self.monitor!r} is not a scalar, the model is saved.", stacklevel=3
+                    )
                     self._write(path)
                 return
             if not self._is_improvement(value, self.best):
@@ -73,7 +79,9 @@ class ModelCheckpoint(MonitorCallback):
                 return
             if self.verbose > 0:
                 before = "inf" if self.best is None else f"{self.best:.5f}"
-                print_msg(f"\nEpoch {epoch + 1}: {self.monitor} improved from {before} to {value:.5f}, saving model to {path}")
+                print_msg(
+                    f"\nEpoch {epoch + 1}: {self.monitor} improved from {before} to {value:.5f}, saving model to {path}"
+                )
             self.best = value
         elif self.verbose > 0:
             print_msg(f"\nEpoch {epoch + 1}: saving model to {path}")

@@ -6,7 +6,20 @@ from typing import Any
 
 from multikeras.callbacks.callback import Callback
 
-_UP = ("acc", "accuracy", "auc", "precision", "recall", "f1", "fbeta", "iou", "r2", "cosine_similarity", "top_k", "dice")
+_UP = (
+    "acc",
+    "accuracy",
+    "auc",
+    "precision",
+    "recall",
+    "f1",
+    "fbeta",
+    "iou",
+    "r2",
+    "cosine_similarity",
+    "top_k",
+    "dice",
+)
 
 
 class MonitorCallback(Callback):
@@ -19,7 +32,9 @@ class MonitorCallback(Callback):
         min_delta: Least change that counts.
     """
 
-    def __init__(self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0):
+    def __init__(
+        self, monitor: str = "val_loss", mode: str = "auto", baseline: float | None = None, min_delta: float = 0
+    ):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             warnings.warn(f"{type(self).__name__}: mode={mode!r} is unknown, auto is used.", stacklevel=3)

@@ -120,7 +120,9 @@ def custom_function(name: str, custom_objects: dict | None = None) -> Any:
     """Return the caller's function `name`; one that was registered may be named without its package."""
     found = custom_object(name, custom_objects)
     if found is None and ">" not in name:
-        candidates = [o for key, o in GLOBAL_CUSTOM_OBJECTS.items() if key.rpartition(">")[2] == name and not isinstance(o, type)]
+        candidates = [
+            o for key, o in GLOBAL_CUSTOM_OBJECTS.items() if key.rpartition(">")[2] == name and not isinstance(o, type)
+        ]
         found = candidates[0] if len(candidates) == 1 else None
     return found
 

@@ -22,9 +22,8 @@ from multikeras.backend import current, dtypes
 from multikeras.core import naming, registry
 from multikeras.core.node import KerasTensor
 from multikeras.core.registry import CustomObjectScope as CustomObjectScope
-from multikeras.core.registry import custom_object, custom_object_scope
+from multikeras.core.registry import custom_object, custom_object_scope, get_registered_name
 from multikeras.core.registry import get_custom_objects as get_custom_objects
-from multikeras.core.registry import get_registered_name
 from multikeras.core.registry import get_registered_object as get_registered_object
 from multikeras.core.registry import provide as provide
 from multikeras.core.registry import register_keras_serializable as register_keras_serializable
@@ -110,7 +109,9 @@ def serialize_keras_object(obj: Any) -> Any:
         kind = type(obj).__name__
         return {"module": "builtins", "class_name": kind, "config": get_registered_name(obj), "registered_name": kind}
     if isinstance(obj, type) or not hasattr(obj, "get_config"):
-        raise TypeError(f"Cannot serialize {obj!r} of type {type(obj).__name__}: a class needs get_config(), and an instance is expected.")
+        raise TypeError(
+            f"Cannot serialize {obj!r} of type {type(obj).__name__}: a class needs get_config(), and an instance is expected."
+        )
     return _serialize_instance(obj)
 
 
@@ -134,7 +135,10 @@ def _serialize_plain(obj: Any) -> Any:
             history = [history.operation.name, history.node_index, history.tensor_index]
         elif not isinstance(history, list):
             history = None
-        return {"class_name": "__keras_tensor__", "config": {"shape": obj.shape, "dtype": obj.dtype, "keras_history": history}}
+        return {
+            "class_name": "__keras_tensor__",
+            "config": {"shape": obj.shape, "dtype": obj.dtype, "keras_history": history},
+        }
     if isinstance(obj, np.generic):
         return obj.item()
     if isinstance(obj, np.ndarray):
@@ -193,7 +197,9 @@ def _unpack_function(packed: Any) -> Callable:
     code, defaults, cells = packed
     code = marshal.loads(codecs.decode(code.encode("ascii"), "base64"))
     closure = tuple(types.CellType(c) for c in cells) if cells else None
-    return types.FunctionType(code, {**globals(), "np": np}, argdefs=tuple(defaults) if defaults else None, closure=closure)
+    return types.FunctionType(
+        code, {**globals(), "np": np}, argdefs=tuple(defaults) if defaults else None, closure=closure
+    )
 
 
 # -- from configs ------------------------------------------------------------------------------------------------------
@@ -271,7 +277,9 @@ def deserialize_keras_object(config: Any, custom_objects: dict | None = None, sa
     if name == "__lambda__":
         return _revive_lambda(inner, safe_mode)
     if name == "__typespec__":
-        raise TypeError(f"Expected 'config' to be a list or a tuple of a TensorFlow type; type specs are not revived here: {config}.")
+        raise TypeError(
+            f"Expected 'config' to be a list or a tuple of a TensorFlow type; type specs are not revived here: {config}."
+        )
     if name == "__slice__":
         return _revive_slice(inner, custom_objects=custom_objects, safe_mode=safe_mode)
     if name in _PLAIN:
@@ -291,7 +299,9 @@ def _not_found(what: str, config: dict) -> TypeError:
 def _revive_function(config: dict, custom_objects: dict | None, table: dict | None) -> Callable:
     name, registered_name = config["config"], config.get("registered_name")
     if not isinstance(name, str):
-        raise TypeError(f"Expected 'config' to be a non-null str, the name of a function, got {name!r}. Config: {config}")
+        raise TypeError(
+            f"Expected 'config' to be a non-null str, the name of a function, got {name!r}. Config: {config}"
+        )
     found = registry.custom_function(name, custom_objects)
     if found is not None:
         return found
@@ -299,7 +309,9 @@ def _revive_function(config: dict, custom_objects: dict | None, table: dict | No
     if found is None or isinstance(found, type):
         raise _not_found(f"function {name!r}", config)
     if registered_name not in (None, "", "function", name):
-        raise ValueError(f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. Config: {config}")
+        raise ValueError(
+            f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. Config: {config}"
+        )
     return found
 
 
@@ -316,7 +328,9 @@ def _find_class(config: dict, custom_objects: dict | None, table: dict | None) -
             raise ValueError(f"{module}.{name} is not a class that a config may name.")
         raise _not_found(f"class {name!r}", config)
     if registered_name not in (None, "", name):
-        raise ValueError(f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. Config: {config}")
+        raise ValueError(
+            f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. Config: {config}"
+        )
     return found
 
 
@@ -327,7 +341,9 @@ def _revive_instance(config: dict, custom_objects: dict | None, table: dict | No
     if not hasattr(cls, "from_config"):
         raise TypeError(f"{cls!r} cannot be revived: it has no from_config() method. Config: {config}")
     if not isinstance(inner, dict):
-        raise TypeError(f"Expected 'config' to be a dict for {cls.__name__}, got {type(inner).__name__}. Config: {config}")
+        raise TypeError(
+            f"Expected 'config' to be a dict for {cls.__name__}, got {type(inner).__name__}. Config: {config}"
+        )
     with custom_object_scope(custom_objects), SafeModeScope(safe_mode):
         try:
             instance = cls.from_config(dict(inner))

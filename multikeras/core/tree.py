@@ -57,7 +57,9 @@ def assert_same_paths(a: Any, b: Any) -> None:
     """Raise ValueError unless both structures have the same paths to leaves."""
     ours, theirs = ({path for path, _ in flatten_with_path(s)} for s in (a, b))
     if ours != theirs:
-        raise ValueError(f"The structures differ. Only in the first: {ours - theirs}; only in the second: {theirs - ours}.")
+        raise ValueError(
+            f"The structures differ. Only in the first: {ours - theirs}; only in the second: {theirs - ours}."
+        )
 
 
 def assert_same_structure(a: Any, b: Any) -> None:

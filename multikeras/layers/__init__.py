@@ -3,8 +3,8 @@
 from typing import Any as _Any
 
 from multikeras.core import serialization as _serialization
-from multikeras.layers.activations.activation import Activation as Activation
 from multikeras.layers.activations.activation import ELU as ELU
+from multikeras.layers.activations.activation import Activation as Activation
 from multikeras.layers.activations.activation import LeakyReLU as LeakyReLU
 from multikeras.layers.activations.activation import PReLU as PReLU
 from multikeras.layers.activations.activation import ReLU as ReLU

@@ -8,6 +8,9 @@ from typing import Any
 from multikeras.backend import current
 from multikeras.backend.shapes import Spec
 from multikeras.core import tree
+from multikeras.core.masking import flag as masks  # noqa: F401
+from multikeras.core.masking import get_mask as get_mask
+from multikeras.core.masking import set_mask as set_mask
 
 
 class CallPlan:
@@ -68,28 +71,6 @@ class _Calls(threading.local):
 
 
 calls = _Calls()
-
-
-class _MaskFlag:
-    """Whether any tensor of this process was ever given a mask: until then nobody looks for one."""
-
-    in_use = False
-
-
-masks = _MaskFlag()
-
-
-def get_mask(x: Any) -> Any:
-    """Return the mask that travels with a tensor, None if none does."""
-    return getattr(x, "_keras_mask", None)
-
-
-def set_mask(x: Any, mask: Any) -> None:
-    """Let `mask` travel with `x`."""
-    if mask is None and get_mask(x) is None:
-        return
-    masks.in_use = True
-    x._keras_mask = mask
 
 
 def is_tensor_like(x: Any) -> bool:

@@ -101,7 +101,9 @@ def check(input_spec: Any, inputs: Any, layer_name: str) -> None:
     else:
         values = tree.flatten(inputs)
     if len(values) != len(specs):
-        raise ValueError(f'Layer "{layer_name}" expects {len(specs)} input(s), but it received {len(values)} input tensors.')
+        raise ValueError(
+            f'Layer "{layer_name}" expects {len(specs)} input(s), but it received {len(values)} input tensors.'
+        )
     for position, (x, spec) in enumerate(zip(values, specs)):
         if spec is None or (x is None and spec.optional):
             continue

@@ -107,7 +107,7 @@ class Layer(current.Module, Operation):
     def __setattr__(self, name, value):
         own = self.__dict__
         tracker = own.get("_tracker")
-        if tracker is None or isinstance(value, (bool, int, float, str, type(None))) and name not in tracker.values:
+        if tracker is None or (isinstance(value, (bool, int, float, str, type(None))) and name not in tracker.values):
             object.__setattr__(self, name, value)
             return
         if isinstance(getattr(type(self), name, None), property):
@@ -274,7 +274,9 @@ class Layer(current.Module, Operation):
     def count_params(self) -> int:
         """Return the number of entries of all weights."""
         if not self.built:
-            raise ValueError(f"count_params: layer {self.name!r} is not built, so it has no weights yet. Call it or build() it.")
+            raise ValueError(
+                f"count_params: layer {self.name!r} is not built, so it has no weights yet. Call it or build() it."
+            )
         return sum(int(np.prod(v.shape)) for v in self.weights)
 
     # -- dtypes, specs ---------------------------------------------------------------------------------------------
@@ -443,7 +445,11 @@ class Layer(current.Module, Operation):
         if not self.built:
             with self._name_scope():
                 self._path = naming.current_path()
-                build_for(self, _is_overridden(type(self), "build"), tensors)
+                build_for(
+                    self,
+                    _is_overridden(type(self), "build"),
+                    {k: v for k, v in arguments.items() if _call.has_tensors(v)},
+                )
                 self.built = True
                 outputs = self._dispatch(symbolic, args, kwargs)
             current.register_all(self, self._tracker.named())
@@ -647,7 +653,9 @@ class Layer(current.Module, Operation):
             return_losses: Whether to return `losses` as well.
         """
         if not self.built:
-            raise ValueError(f"stateless_call: layer {self.name!r} is not built yet. Call it once, or build() it, before.")
+            raise ValueError(
+                f"stateless_call: layer {self.name!r} is not built yet. Call it once, or build() it, before."
+            )
         pairs = []
         for what, variables, values in (
             ("trainable_variables", self.trainable_variables, trainable_variables),
@@ -740,7 +748,11 @@ def _explain(layer: Layer, error: Exception, args, kwargs) -> None:
         return
     try:
         error._explained = True  # type: ignore[attr-defined]
-        given = tree.map_structure(lambda x: f"{tuple(x.shape)} {x.dtype}" if hasattr(x, "shape") else repr(x), (args, kwargs))
-        error.add_note(f"In layer {layer.path!r} of type {type(layer).__name__}, called with {given[0]} {given[1] or ''}")
+        given = tree.map_structure(
+            lambda x: f"{tuple(x.shape)} {x.dtype}" if hasattr(x, "shape") else repr(x), (args, kwargs)
+        )
+        error.add_note(
+            f"In layer {layer.path!r} of type {type(layer).__name__}, called with {given[0]} {given[1] or ''}"
+        )
     except Exception:  # an exception class that refuses attributes keeps its own message
         return

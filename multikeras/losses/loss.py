@@ -5,6 +5,7 @@ from typing import Any
 
 from multikeras import config, ops
 from multikeras.core import naming, tree
+from multikeras.core.masking import get_mask
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 
 REDUCTIONS = ("sum", "mean", "sum_over_batch_size", "mean_with_sample_weight", "none", None)
@@ -28,7 +29,7 @@ def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True)
 
 def mask_of(x: Any) -> Any:
     """Return the Keras mask of a tensor, None if it carries none."""
-    return getattr(x, "_keras_mask", None)
+    return get_mask(x)
 
 
 def _count(x: Any, dtype: str) -> Any:
@@ -52,7 +53,11 @@ def reduce_values(values: Any, sample_weight: Any = None, reduction: str | None 
 
 
 def reduce_weighted_values(
-    values: Any, sample_weight: Any = None, mask: Any = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
+    values: Any,
+    sample_weight: Any = None,
+    mask: Any = None,
+    reduction: str | None = "sum_over_batch_size",
+    dtype: Any = None,
 ) -> Any:
     """Return losses a sample, weighted and without masked ones, as one number.
 
@@ -92,7 +97,9 @@ class Loss:
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
         if reduction not in REDUCTIONS:
-            raise ValueError(f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}. Received: reduction={reduction!r}")
+            raise ValueError(
+                f"Invalid value for argument `reduction`. Expected one of {REDUCTIONS}. Received: reduction={reduction!r}"
+            )
         self.name = name or naming.auto_name(type(self).__name__)
         self.reduction = reduction
         self._dtype_policy = config.policy_from_name(config.floatx() if dtype is None else dtype)
@@ -138,7 +145,14 @@ class LossFunctionWrapper(Loss):
     3.0
     """
 
-    def __init__(self, fn: Callable, reduction: str | None = "sum_over_batch_size", name: str | None = None, dtype: Any = None, **kwargs):
+    def __init__(
+        self,
+        fn: Callable,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs,
+    ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.fn, self._fn_kwargs = fn, kwargs
 

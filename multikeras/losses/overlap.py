@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from multikeras.core.masking import set_mask
 from multikeras import config, ops
 from multikeras.losses.loss import LossFunctionWrapper, squeeze_or_expand_to_same_rank
 from multikeras.losses.regression import _BATCH_MEAN
@@ -74,7 +75,7 @@ def circle(
     pull = ops.logsumexp(ops.where(alike, pull, far_below), axis=1)
     push = ops.logsumexp(ops.where(unlike, push, far_below), axis=1)
     losses = ops.softplus(pull + push)
-    losses._keras_mask = ops.logical_and(ops.any(alike, axis=1), ops.any(unlike, axis=1))
+    set_mask(losses, ops.logical_and(ops.any(alike, axis=1), ops.any(unlike, axis=1)))
     return losses
 
 

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from multikeras.core.masking import set_mask
 from multikeras import config, ops
 from multikeras.losses.loss import LossFunctionWrapper
 from multikeras.losses.regression import _BATCH_MEAN, pair
@@ -144,7 +145,7 @@ def sparse_categorical_crossentropy(
     y_true = ops.where(counted, y_true, ops.zeros_like(y_true))
     losses = ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=from_logits, axis=axis)
     losses = ops.where(counted, losses, ops.zeros_like(losses))
-    losses._keras_mask = counted
+    set_mask(losses, counted)
     return losses
 
 

@@ -35,9 +35,9 @@ def clone_model(
     if isinstance(model, Sequential):
         if call_function is not None:
             raise ValueError("clone_model: call_function is for functional models, a Sequential model was given.")
-        return _clone_sequential(model, input_tensors, clone_function, recursive)
+        return _compiled_like(model, _clone_sequential(model, input_tensors, clone_function, recursive))
     if isinstance(model, Functional):
-        return _clone_functional(model, input_tensors, clone_function, call_function, recursive)
+        return _compiled_like(model, _clone_functional(model, input_tensors, clone_function, call_function, recursive))
     if recursive or call_function is not None or clone_function is not None:
         raise ValueError(
             f"clone_model: {model.name!r} is a subclassed model, so recursive, clone_function and call_function cannot be used."
@@ -45,6 +45,12 @@ def clone_model(
     if input_tensors is not None:
         raise ValueError(f"clone_model: {model.name!r} is a subclassed model, so input_tensors cannot be used.")
     return type(model).from_config(model.get_config())
+
+
+def _compiled_like(model: Model, copy: Model) -> Model:
+    if model.compiled:
+        copy.compile_from_config(model.get_compile_config())
+    return copy
 
 
 def _from_config(layer: Operation) -> Operation:
@@ -73,14 +79,20 @@ def _clone_sequential(model, input_tensors, clone_function, recursive):
         tensors = tree.flatten(input_tensors)
         if len(tensors) != 1:
             raise ValueError(f"clone_model: a Sequential model has one input, {len(tensors)} input_tensors were given.")
-        layers.insert(0, tensors[0] if _made_by_input(tensors[0]) else Input(batch_shape=tensors[0].shape, dtype=tensors[0].dtype))
+        layers.insert(
+            0, tensors[0] if _made_by_input(tensors[0]) else Input(batch_shape=tensors[0].shape, dtype=tensors[0].dtype)
+        )
     elif first is not None:
         layers.insert(0, _from_config(first))
     return Sequential(layers, name=model.name, trainable=model.trainable)
 
 
 def _made_by_input(x) -> bool:
-    return isinstance(x, KerasTensor) and hasattr(x, "_keras_history") and isinstance(x._keras_history.operation, InputLayer)
+    return (
+        isinstance(x, KerasTensor)
+        and hasattr(x, "_keras_history")
+        and isinstance(x._keras_history.operation, InputLayer)
+    )
 
 
 def _clone_functional(model, input_tensors, clone_function, call_function, recursive):
@@ -95,14 +107,23 @@ def _clone_functional(model, input_tensors, clone_function, call_function, recur
 
     if input_tensors is None:
         inputs = [
-            Input(batch_shape=x.shape, dtype=x.dtype, name=x._keras_history.operation.name, optional=x._keras_history.operation.optional)
+            Input(
+                batch_shape=x.shape,
+                dtype=x.dtype,
+                name=x._keras_history.operation.name,
+                optional=x._keras_history.operation.optional,
+            )
             for x in model.inputs
         ]
     else:
         given = tree.flatten(input_tensors)
         if len(given) != len(model.inputs):
-            raise ValueError(f"clone_model: model {model.name!r} has {len(model.inputs)} inputs, {len(given)} were given.")
-        inputs = [x if isinstance(x, KerasTensor) else Input(batch_shape=tuple(x.shape), dtype=str(x.dtype)) for x in given]
+            raise ValueError(
+                f"clone_model: model {model.name!r} has {len(model.inputs)} inputs, {len(given)} were given."
+            )
+        inputs = [
+            x if isinstance(x, KerasTensor) else Input(batch_shape=tuple(x.shape), dtype=str(x.dtype)) for x in given
+        ]
     outputs = model._plan_of_calls.run(inputs, call=called)
     cloned = Functional(
         tree.pack_sequence_as(model.input, inputs), tree.pack_sequence_as(model.output, outputs), name=model.name

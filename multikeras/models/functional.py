@@ -1,6 +1,7 @@
 """`Functional`: a model made of the graph between symbolic inputs and outputs."""
 
 import inspect
+import warnings
 from typing import Any
 
 from multikeras.backend import current
@@ -64,12 +65,20 @@ class Functional(Model):
     @property
     def input_spec(self):
         """What the inputs must look like: one `InputSpec` each, the batch size left open."""
+        if self._input_spec is not None:
+            return self._input_spec
         specs = self._input_specs
         if isinstance(self._inputs_struct, dict):
             names = sorted(self._inputs_struct)
             specs = [InputSpec(shape=s.shape, name=n, optional=s.optional, allow_last_axis_squeeze=True)
                      for s, n in zip(specs, names)]  # fmt: skip
         return specs[0] if self._single else specs
+
+    @input_spec.setter
+    def input_spec(self, value):
+        self._input_spec = value
+        if value is not None:
+            self._input_specs = tree.flatten(value)
 
     @property
     def input(self):
@@ -101,8 +110,12 @@ class Functional(Model):
             for x, m in zip(flat, tree.flatten(mask)):
                 if m is not None:
                     set_mask(x, m)
-        outputs = self._plan_of_calls.run(flat)
-        return outputs[0] if isinstance(self._outputs_struct, KerasTensor) else tree.pack_sequence_as(self._outputs_struct, outputs)
+        outputs = self._plan_of_calls.run(flat, training=training)
+        return (
+            outputs[0]
+            if isinstance(self._outputs_struct, KerasTensor)
+            else tree.pack_sequence_as(self._outputs_struct, outputs)
+        )
 
     def _standardize(self, inputs) -> list:
         """Return the inputs in the order of `self.inputs`, with the rank and dtype these have."""
@@ -112,6 +125,11 @@ class Functional(Model):
             missing = [n for n in names if n not in inputs]
             if missing:
                 raise ValueError(f"Model {self.name!r} misses input(s) {missing}; it received {sorted(inputs)}.")
+            extra = sorted(set(inputs) - set(names))
+            if extra:
+                warnings.warn(
+                    f"Model {self.name!r} was passed inputs it does not have: {extra}. They are ignored.", stacklevel=2
+                )
             flat = [inputs[n] for n in names]
         elif isinstance(struct, dict) and isinstance(inputs, dict):
             missing = [n for n in struct if n not in inputs]
@@ -140,7 +158,9 @@ class Functional(Model):
         """Return the layers, their calls, inputs and outputs."""
         if not _takes_inputs_and_outputs(type(self)):
             return Model.get_config(self)
-        kept = {(id(n.operation), i): k for op in self._graph.operations for k, (i, n) in enumerate(self._own_nodes(op))}
+        kept = {
+            (id(n.operation), i): k for op in self._graph.operations for k, (i, n) in enumerate(self._own_nodes(op))
+        }
 
         def key(x):
             history = x._keras_history
@@ -183,7 +203,9 @@ class Functional(Model):
             pending = []
             for record in config["layers"]:
                 name = record.get("name") or record["config"]["name"]
-                op = serialization.deserialize_keras_object({**record, "build_config": None}, custom_objects=custom_objects)
+                op = serialization.deserialize_keras_object(
+                    {**record, "build_config": None}, custom_objects=custom_objects
+                )
                 if record.get("build_config") and isinstance(op, Layer) and not op.built:
                     op.build_from_config(record["build_config"])
                 if not isinstance(op, Operation):
@@ -270,11 +292,14 @@ def _output_names(outputs: list[KerasTensor]) -> list[str]:
 
 
 def _takes_inputs_and_outputs(cls: type) -> bool:
-    if cls is Functional or "__init__" not in vars(cls) and issubclass(cls, Functional):
+    if cls is Functional or ("__init__" not in vars(cls) and issubclass(cls, Functional)):
         return True
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     names = list(parameters)[1:]
-    return names[:2] == ["inputs", "outputs"] or [p.kind.name for p in parameters.values()][1:] == ["VAR_POSITIONAL", "VAR_KEYWORD"]
+    return names[:2] == ["inputs", "outputs"] or [p.kind.name for p in parameters.values()][1:] == [
+        "VAR_POSITIONAL",
+        "VAR_KEYWORD",
+    ]
 
 
 def _map_leaves(function, structure):

@@ -67,10 +67,18 @@ class Model(Trainer, Layer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise ValueError(f"get_layer: no layer is named {name!r}. Existing layers are: {[x.name for x in self.layers]}.")
+        raise ValueError(
+            f"get_layer: no layer is named {name!r}. Existing layers are: {[x.name for x in self.layers]}."
+        )
 
     def summary(
-        self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False, layer_range=None
+        self,
+        line_length=None,
+        positions=None,
+        print_fn=None,
+        expand_nested=False,
+        show_trainable=False,
+        layer_range=None,
     ) -> None:
         """Print a table of the layers, their output shapes and numbers of weights.
 
@@ -100,7 +108,11 @@ class Model(Trainer, Layer):
         """Build as `get_build_config` of the saved model said."""
         if config and "input_shape" in config and not self._needs_named_shapes():
             shape = config["input_shape"]
-            self.build(tuple(shape) if isinstance(shape, list) and not any(isinstance(s, (list, dict)) for s in shape) else shape)
+            self.build(
+                tuple(shape)
+                if isinstance(shape, list) and not any(isinstance(s, (list, dict)) for s in shape)
+                else shape
+            )
         elif config:
             super().build_from_config(config)
 
@@ -133,7 +145,8 @@ def _is_functional(args: tuple, kwargs: dict) -> bool:
 def _takes_graph(cls: type) -> bool:
     parameters = inspect.signature(cls.__init__).parameters  # type: ignore[misc]
     return {"inputs", "outputs"} <= parameters.keys() or (
-        any(p.kind is p.VAR_POSITIONAL for p in parameters.values()) and any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+        and any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     )
 
 

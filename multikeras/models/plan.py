@@ -64,7 +64,9 @@ class Graph:
         names = [op.name for op in self.operations]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"Model: the name {name!r} is used {names.count(name)} times. All operation names must be unique.")
+                raise ValueError(
+                    f"Model: the name {name!r} is used {names.count(name)} times. All operation names must be unique."
+                )
 
     def _depths(self, sources) -> dict[int, int]:
         node_depth: dict[int, int] = {}
@@ -87,11 +89,13 @@ class Plan:
         slots = {id(x): i for i, x in enumerate(graph.inputs)}
         inputs = {id(node_of(x)) for x in graph.inputs}
         self.steps: list[tuple[Operation, int | None, Callable | None, int | list[int]]] = []
+        self.says_training = False
         for node in graph.nodes:
             if id(node) in inputs or node.is_input:
                 continue
             reads = node.args, node.kwargs
             single = slots[id(node.args[0])] if _is_single(node) else None
+            self.says_training |= "training" in node.kwargs
             fill = None if single is not None else _template(reads, slots)
             writes = []
             for x in node.outputs:
@@ -100,14 +104,19 @@ class Plan:
         self.outputs = [slots[id(x)] for x in graph.outputs]
         self.size = len(slots)
 
-    def run(self, inputs: Sequence[Any], call: Callable | None = None) -> list:
-        """Return the outputs for `inputs`; `call(operation, *args, **kwargs)` replaces calling operations."""
+    def run(self, inputs: Sequence[Any], call: Callable | None = None, training: bool | None = None) -> list:
+        """Return the outputs for `inputs`.
+
+        `call(operation, *args, **kwargs)` replaces calling operations; `training` replaces the one a layer was called with.
+        """
         values = [*inputs, *[None] * (self.size - len(inputs))]
         for operation, single, fill, writes in self.steps:
             if single is not None and call is None:
                 result = operation(values[single])
             else:
                 args, kwargs = ((values[single],), {}) if fill is None else fill(values)
+                if training is not None and "training" in kwargs:
+                    kwargs["training"] = training
                 result = operation(*args, **kwargs) if call is None else call(operation, *args, **kwargs)
             if type(writes) is int:
                 values[writes] = result if not isinstance(result, (list, tuple, dict)) else tree.flatten(result)[0]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from multikeras.core import serialization, tree
+from multikeras.core.masking import get_mask
 from multikeras.core.node import KerasTensor
 from multikeras.layers.core.input_layer import Input, InputLayer
 from multikeras.layers.layer import Layer
@@ -45,15 +46,21 @@ class Sequential(Model):
             layer = operation
         if not isinstance(layer, Layer):
             if callable(layer):
-                raise ValueError(f"Sequential.add: only layers can be added, got {layer!r}. Wrap a function in a Lambda layer.")
+                raise ValueError(
+                    f"Sequential.add: only layers can be added, got {layer!r}. Wrap a function in a Lambda layer."
+                )
             raise ValueError(f"Sequential.add: only layers can be added, got {layer!r} of type {type(layer).__name__}.")
         if any(x.name == layer.name for x in self._stack):
             raise ValueError(
                 f"Sequential.add: model {self.name!r} already has a layer named {layer.name!r}. All layers need unique names."
             )
         if isinstance(layer, InputLayer) and self._stack:
-            what = "an input" if isinstance(self._stack[0], InputLayer) else f"the layers {[x.name for x in self._stack]}"
-            raise ValueError(f"Sequential.add: an Input can only come first, but model {self.name!r} already has {what}.")
+            what = (
+                "an input" if isinstance(self._stack[0], InputLayer) else f"the layers {[x.name for x in self._stack]}"
+            )
+            raise ValueError(
+                f"Sequential.add: an Input can only come first, but model {self.name!r} already has {what}."
+            )
         if not self._stack and layer._shape_from_arguments is not None and not isinstance(layer, InputLayer):
             self._stack.append(InputLayer(batch_shape=layer._shape_from_arguments))
         self._stack.append(layer)
@@ -91,7 +98,9 @@ class Sequential(Model):
         if not self._stack:
             raise ValueError(f"Sequential model {self.name!r} cannot be built: it has no layers. Use add().")
         if isinstance(self._stack[0], InputLayer):
-            if tuple(self._stack[0].batch_shape) != tuple(input_shape) and not _fits(input_shape, self._stack[0].batch_shape):
+            if tuple(self._stack[0].batch_shape) != tuple(input_shape) and not _fits(
+                input_shape, self._stack[0].batch_shape
+            ):
                 raise ValueError(
                     f"Sequential model {self.name!r} is defined for inputs of shape {self._stack[0].batch_shape}, it cannot "
                     f"be built for {tuple(input_shape)}."
@@ -129,7 +138,7 @@ class Sequential(Model):
             if "mask" in takes.names and mask is not None:
                 more["mask"] = mask
             x = layer(x, **more)
-            mask = tree.map_structure(lambda t: getattr(t, "_keras_mask", None), x) if not isinstance(x, dict) else None
+            mask = tree.map_structure(get_mask, x) if not isinstance(x, dict) else None
         return x
 
     def _build_for_call(self, shape):

@@ -92,7 +92,11 @@ def print_summary(model, line_length=None, positions=None, print_fn=None, expand
     for i, name in enumerate(columns):
         share = starts[i + 1] - starts[i] if i + 1 < len(starts) else 0.1
         share = share if starts[-1] <= 1 else share / width
-        table.add_column(name, justify="right" if name == "Param #" else "left", width=max(int((width - len(columns) - 1) * share) - 2, 5))
+        table.add_column(
+            name,
+            justify="right" if name == "Param #" else "left",
+            width=max(int((width - len(columns) - 1) * share) - 2, 5),
+        )
 
     def rows(layers, depth):
         for layer in layers:
@@ -114,14 +118,20 @@ def print_summary(model, line_length=None, positions=None, print_fn=None, expand
     layers = model.layers
     if layer_range:
         if len(layer_range) != 2:
-            raise ValueError(f"summary: layer_range must hold the names of the first and last layer, got {layer_range!r}.")
+            raise ValueError(
+                f"summary: layer_range must hold the names of the first and last layer, got {layer_range!r}."
+            )
         layers = _range(layers, list(layer_range))
     rows(layers, 0)
 
     trainable, fixed = unique(model.trainable_weights), unique(model.non_trainable_weights)
     optimizer = getattr(model, "optimizer", None)
     state = list(optimizer.variables) if optimizer is not None and getattr(optimizer, "built", False) else []
-    totals = [("Total params", [*trainable, *fixed, *state]), ("Trainable params", trainable), ("Non-trainable params", fixed)]
+    totals = [
+        ("Total params", [*trainable, *fixed, *state]),
+        ("Trainable params", trainable),
+        ("Non-trainable params", fixed),
+    ]
     totals += [("Optimizer params", state)] if state else []
     texts = [f" {what}: {_count(vs):,} ({readable_size(vs)})" for what, vs in totals]
     console = Console(

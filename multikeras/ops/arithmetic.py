@@ -182,7 +182,7 @@ def ldexp(B, x1: Any, x2: Any) -> Tensor:
         raise TypeError(f"ldexp: x2 must be integers, got {B.dtype(x2)}.")
     dtype = dtypes.inexact(dtypes.result_type(B.dtype(x1), B.dtype(x2)))
     x2 = B.cast(x2, "int32")
-    half = x2 >> 1  # in two steps, so that no power overflows before the product does
+    half = B.right_shift(x2, constant(B, x2, 1))  # in two steps, so that no power overflows before the product does
     return B.cast(x1, dtype) * B.exp2(B.cast(half, dtype)) * B.exp2(B.cast(x2 - half, dtype))
 
 

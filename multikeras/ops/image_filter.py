@@ -39,11 +39,6 @@ def _filtered(B, x, kernels, padding):
     return B.depthwise_conv(x, kernel, 1, padding, "channels_last")
 
 
-def _with_sizes(B, x, sizes):
-    """Return `x` with its sizes stated where they could not be told."""
-    return x if all(map(known, x.shape)) else B.reshape(x, sizes)
-
-
 def _two(B, value):
     """Return one value for rows and one for columns."""
     if isinstance(value, (int, float)):
@@ -65,10 +60,7 @@ def gaussian_blur(B, images, kernel_size=(3, 3), sigma=(1.0, 1.0), data_format=N
     x, back = _batched(B, images if dtypes.is_float(dtype) else B.cast(images, config.floatx()), data_format)
     for axis, (size, deviation) in enumerate(zip(kernel_size, sigma)):
         size = UNKNOWN if isinstance(size, Spec) else from_value(size)
-        widths = [(0, 0)] * 4
-        widths[axis + 1] = (size // 2, (size - 1) // 2)
-        bell = B.expand_dims(_bell(B, size, deviation, B.dtype(x)), 1 - axis)
-        x = _with_sizes(B, _filtered(B, B.pad(x, widths), [bell], "valid"), B.shape(x))
+        x = _filtered(B, x, [B.expand_dims(_bell(B, size, deviation, B.dtype(x)), 1 - axis)], "same")
     return back(B.cast(x, dtype))
 
 

@@ -39,8 +39,8 @@ def take(B, x: Any, indices: Any, axis: int | None = None) -> Tensor:
 def take_along_axis(B, x: Any, indices: Any, axis: int | None = None) -> Tensor:
     """Pick along an axis one entry for each of `indices`, which has the rank of `x`; see `take`.
 
-    >>> [int(v) for v in ops.take_along_axis([[1, 2], [3, 4]], [[1], [0]], axis=1)]
-    [2, 3]
+    >>> [int(v) for v in ops.take_along_axis([1, 2, 3], [2, 0], axis=0)]
+    [3, 1]
     """
     if axis is None:
         x, indices, axis = B.reshape(x, (-1,)), B.reshape(indices, (-1,)), 0

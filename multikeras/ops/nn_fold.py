@@ -92,8 +92,8 @@ def _spread(B, x, axis, where, size):
 def _check_block(op_name, x, block_size):
     if len(x.shape) != 4:
         raise ValueError(f"{op_name}: x must have rank 4, got shape {tuple(x.shape)}.")
-    if not isinstance(block_size, int) or block_size < 1:
-        raise ValueError(f"{op_name}: block_size must be a positive integer, got {block_size!r}.")
+    if not isinstance(block_size, int) or block_size < 2:
+        raise ValueError(f"{op_name}: `block_size` must be at least 2, got {block_size!r}.")
 
 
 def _channels_last(B, x, data_format):

@@ -288,7 +288,7 @@ def _sorted_rows(B, rows: Tensor) -> tuple[Tensor, Tensor]:
     return order, B.bitwise_or(is_value(B, number, 0), B.any(_differ(B, rows, before), 1))
 
 
-@op
+@face
 def unique(
     B,
     x: Any,

@@ -60,14 +60,16 @@ def _open_member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
     try:
         return archive.read(name)
     except KeyError:
-        raise ValueError(f"{str(path)!r} is not a Keras file: it has no {name}. It holds {archive.namelist()[:10]}.") from None
+        raise ValueError(
+            f"{str(path)!r} is not a Keras file: it has no {name}. It holds {archive.namelist()[:10]}."
+        ) from None
 
 
 def read(path: Path, custom_objects=None, compile: bool = True, safe_mode: bool = True) -> Any:
     """Return the model in the file or folder `path`."""
     if path.is_dir():
         config = (path / _CONFIG).read_text()
-        weights: Any = open(path / _WEIGHTS, "rb")  # noqa: SIM115  # closed below
+        weights: Any = open(path / _WEIGHTS, "rb")  # closed below
     else:
         try:
             with zipfile.ZipFile(path) as archive:

@@ -13,7 +13,9 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     target = Path(path)
     folder = target.parent if str(target.parent) else Path(".")
     if not folder.is_dir():
-        raise FileNotFoundError(f"Cannot write {str(target)!r}: the folder {str(folder)!r} does not exist. Make it first.")
+        raise FileNotFoundError(
+            f"Cannot write {str(target)!r}: the folder {str(folder)!r} does not exist. Make it first."
+        )
     temporary = folder / f".{target.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         yield temporary

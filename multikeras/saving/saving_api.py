@@ -21,7 +21,9 @@ def _may_write(path: Path, overwrite: bool) -> bool:
     return answer == "y"
 
 
-def save_model(model: Any, filepath: str | os.PathLike, overwrite: bool = True, zipped: bool | None = None, **kwargs) -> None:
+def save_model(
+    model: Any, filepath: str | os.PathLike, overwrite: bool = True, zipped: bool | None = None, **kwargs
+) -> None:
     """Write a model: architecture, weights, and how it was compiled.
 
     Args:
@@ -49,7 +51,9 @@ def save_model(model: Any, filepath: str | os.PathLike, overwrite: bool = True, 
     )
 
 
-def load_model(filepath: str | os.PathLike, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True) -> Any:
+def load_model(
+    filepath: str | os.PathLike, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True
+) -> Any:
     """Return the model in a file.
 
     Args:
@@ -78,7 +82,9 @@ def save_weights(model: Any, filepath: str | os.PathLike, overwrite: bool = True
     if not str(path).endswith(".weights.h5"):
         raise ValueError(f"save_weights: The filename must end in `.weights.h5`. Received: filepath={str(path)!r}")
     if not model.built:
-        warnings.warn(f"The weights of {model.name!r} are saved before it was built: the file will hold none.", stacklevel=3)
+        warnings.warn(
+            f"The weights of {model.name!r} are saved before it was built: the file will hold none.", stacklevel=3
+        )
     if _may_write(path, overwrite):
         with replacing(path) as temporary:
             h5.write(temporary, model)
@@ -103,7 +109,9 @@ def load_weights(model: Any, filepath: str | os.PathLike, skip_mismatch: bool = 
     elif str(path).endswith(".weights.h5"):
         file = path
     else:
-        raise ValueError(f"load_weights: File format not supported: filepath={str(path)!r}. Expected `.weights.h5` or `.keras`.")
+        raise ValueError(
+            f"load_weights: File format not supported: filepath={str(path)!r}. Expected `.weights.h5` or `.keras`."
+        )
     try:
         problems = h5.read(file, model, skip_mismatch, skip)
     except OSError as error:

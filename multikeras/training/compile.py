@@ -53,7 +53,9 @@ def by_output(given: Any, y_pred: Any, names: list[str], argument: str, fill: An
         flat = tree.flatten(given)
         if len(flat) == count:
             return flat
-        raise ValueError(f"{argument} has {len(given)} entries, but the model has {count} outputs: {names}. Give one for each.")
+        raise ValueError(
+            f"{argument} has {len(given)} entries, but the model has {count} outputs: {names}. Give one for each."
+        )
     return [given] * count if spread or count == 1 else [given, *[fill] * (count - 1)]
 
 
@@ -105,7 +107,9 @@ class CompiledLoss:
         """Fit losses and weights to the outputs."""
         names = self.names = output_names_of(y_pred, self.given_names)
         self.losses = [as_loss(x) for x in by_output(self.loss, y_pred, names, "loss", spread=True)]
-        self.weights = by_output(self.loss_weights, y_pred, names, "loss_weights", fill=1.0 if isinstance(self.loss_weights, dict) else None)
+        self.weights = by_output(
+            self.loss_weights, y_pred, names, "loss_weights", fill=1.0 if isinstance(self.loss_weights, dict) else None
+        )
         if len(names) > 1 and sum(x is not None for x in self.losses) > 1:
             self.metrics = [Mean(name=f"{n}_loss") for n, x in zip(names, self.losses) if x is not None]
         self.built = True
@@ -123,11 +127,19 @@ class CompiledLoss:
             if loss is None:
                 continue
             if truth is None:
-                raise ValueError(f"Output {name!r} has the loss {loss.name!r}, but no target was given for it (y is None).")
+                raise ValueError(
+                    f"Output {name!r} has the loss {loss.name!r}, but no target was given for it (y is None)."
+                )
             value = loss(truth, predicted, rows)
             if self.metrics:
                 next(trackers).update_state(value, sample_weight=_rows(predicted))
-            value = value if weight is None else value * ops.cast(weight, value.dtype) if hasattr(weight, "dtype") else value * weight
+            value = (
+                value
+                if weight is None
+                else value * ops.cast(weight, value.dtype)
+                if hasattr(weight, "dtype")
+                else value * weight
+            )
             total = value if total is None else total + value
         return total
 
@@ -174,7 +186,11 @@ class CompiledMetrics:
             if value is not None and not isinstance(value, (list, tuple, dict)):
                 raise ValueError(f"compile: {argument} must be a list or dict, got {value!r}.")
             for leaf in tree.flatten(value):
-                if leaf is not None and not isinstance(leaf, Metric) and not (isinstance(leaf, str) and leaf.lower() in _BY_SHAPE):
+                if (
+                    leaf is not None
+                    and not isinstance(leaf, Metric)
+                    and not (isinstance(leaf, str) and leaf.lower() in _BY_SHAPE)
+                ):
                     metrics.get(leaf)  # a name that does not exist is said at once
         self.given, self.weighted, self.given_names = given, weighted, output_names
         self.built = False
@@ -213,14 +229,18 @@ class CompiledMetrics:
         predictions = tree.flatten(y_pred)
         for _, metric, i, weigh in self.pairs:
             rows = weights[i] if weigh else None
-            metric.update_state(truths[i], predictions[i], **({"sample_weight": rows} if weigh and rows is not None else {}))
+            metric.update_state(
+                truths[i], predictions[i], **({"sample_weight": rows} if weigh and rows is not None else {})
+            )
 
     def result(self) -> dict[str, Any]:
         """Return the values by name; equal names get _1, _2 ..."""
         found: dict[str, Any] = {}
-        for name, metric, _, _ in self.pairs:
+        for name, metric, _, weigh in self.pairs:
             value = metric.result()
             for key, part in value.items() if isinstance(value, dict) else [(name, value)]:
+                if key in found and weigh:
+                    key = key.removesuffix(metric.name) + f"weighted_{metric.name}"
                 unique_key, n = key, 1
                 while unique_key in found:
                     unique_key, n = f"{key}_{n}", n + 1

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from multikeras.backend import current, dtypes
 from multikeras import config
+from multikeras.backend import current, dtypes
 from multikeras.core import tree
 
 _DISPATCH_SECONDS = 0.05
@@ -46,7 +46,7 @@ class Programs:
             function = self.model.step_function(step)
             if not self.model.run_eagerly:
                 variables = self.model.variables if step == "predict_step" else self.model._state_of_training()
-                function = current.jit(_plain(function), variables, compile=self._compile_option())
+                function = current.jit(self._without_leftovers(function), variables, compile=self._compile_option())
             self.compiled[step] = function
         return self.compiled[step]
 
@@ -54,7 +54,7 @@ class Programs:
         """Return a function (order, start, stop, arrays): steps over the rows `order[start]` ... `order[stop - 1]`."""
         key = (step, "chunk")
         if key not in self.compiled:
-            function = self.model.step_function(step)
+            function = self._without_leftovers(self.model.step_function(step))
 
             def run(order, start, stop, arrays):
                 def one(i):
@@ -89,11 +89,13 @@ class Programs:
         seconds = self.seconds_per_step.get(step)
         return 1 if seconds is None else max(1, min(_MOST_STEPS, math.ceil(_DISPATCH_SECONDS / max(seconds, 1e-7))))
 
+    def _without_leftovers(self, function: Callable) -> Callable:
+        """Return a step that forgets the losses layers added: they belong to its trace."""
 
-def _plain(function: Callable) -> Callable:
-    """Return a function of its own name: bound methods cannot be compiled under every backend."""
+        def step(data):
+            try:
+                return function(data)
+            finally:
+                self.model._clear_losses()
 
-    def step(data):
-        return function(data)
-
-    return step
+        return step

@@ -18,13 +18,16 @@ class Steps:
     _compiled_metrics: Any
     _loss_tracker: Any
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, *data: Any) -> Any:
         """Take one step of gradient descent; return the metrics so far.
 
         An own `train_step` may use `multikeras.ops.value_and_grad(f, variables)` and `self.optimizer.apply(...)`, which
-        run on every backend, or the means of the backend it is for.
+        run on every backend, or the means of the backend it is for. Written as `train_step(self, state, data)` it gets
+        the values of (trainable, non-trainable, optimizer, metrics) variables and returns metrics and new values.
         """
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        if len(data) == 2:
+            return self._with_state("train_step", *data)
+        x, y, sample_weight = unpack_x_y_sample_weight(data[0])
         variables = self.trainable_variables  # type: ignore[attr-defined]
 
         def loss_of():
@@ -41,17 +44,21 @@ class Steps:
         self._track_loss(loss, x)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, *data: Any) -> Any:
         """Compute loss and metrics of one batch; return the metrics so far."""
-        x, y, sample_weight = unpack_x_y_sample_weight(data)
+        if len(data) == 2:
+            return self._with_state("test_step", *data)
+        x, y, sample_weight = unpack_x_y_sample_weight(data[0])
         y_pred = self._predict_for(x, training=False)
         loss = self._compute_loss_tracked(x, y, y_pred, sample_weight, training=False)
         self._track_loss(loss, x)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
-    def predict_step(self, data: Any) -> Any:
+    def predict_step(self, *data: Any) -> Any:
         """Return the outputs for one batch."""
-        x, _, _ = unpack_x_y_sample_weight(data)
+        if len(data) == 2:
+            return self._with_state("predict_step", *data)
+        x, _, _ = unpack_x_y_sample_weight(data[0])
         return self._predict_for(x, training=False)
 
     def _predict_for(self, x: Any, training: bool) -> Any:
@@ -60,7 +67,9 @@ class Steps:
 
     def _track_loss(self, loss: Any, x: Any) -> None:
         rows = next((leaf.shape[0] for leaf in tree.flatten(x) if leaf is not None and len(leaf.shape)), 1)
-        self._loss_tracker.update_state(loss, sample_weight=current.shape(tree.flatten(x)[0])[0] if rows is None else rows)
+        self._loss_tracker.update_state(
+            loss, sample_weight=current.shape(tree.flatten(x)[0])[0] if rows is None else rows
+        )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training: bool = True) -> Any:
         """Return the loss of a batch: that of `compile`, plus what layers added.
@@ -89,7 +98,9 @@ class Steps:
         return total
 
     def _compute_loss_tracked(self, x, y, y_pred, sample_weight, training):
-        return self.compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **_training_if_taken(self.compute_loss, training))
+        return self.compute_loss(
+            x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, **_training_if_taken(self.compute_loss, training)
+        )
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None) -> dict[str, Any]:
         """Let the metrics of `compile` see a batch; return the values of all metrics."""
@@ -136,15 +147,27 @@ class Steps:
 
     def _state_step(self, step: str, data: Any) -> Any:
         """Call an own step written as `step(self, state, data)`: values of variables in, new ones out."""
-        groups = self._state_variables()
-        if step != "train_step":
-            groups = [groups[0], groups[1], groups[3]] if step == "test_step" else groups[:2]
+        groups = self._groups_of(step)
         state = tuple([v.value for v in group] for group in groups)
         result, after = getattr(self, step)(state, data)
         for group, values in zip(groups, after):
             for variable, value in zip(group, values):
                 variable.assign(value)
         return result
+
+    def _groups_of(self, step: str) -> list[list]:
+        trainable, non_trainable, optimizer, metrics = self._state_variables()
+        if step == "train_step":
+            return [trainable, non_trainable, optimizer, metrics]
+        return [trainable, non_trainable, metrics] if step == "test_step" else [trainable, non_trainable]
+
+    def _with_state(self, step: str, state: Any, data: Any) -> tuple[Any, tuple]:
+        """Run the step of this class on given values of variables; return its result and the new values."""
+        groups = self._groups_of(step)
+        pairs = [pair for variables, values in zip(groups, state) for pair in zip(variables, values)]
+        with scope.StatelessScope(pairs):
+            result = getattr(Steps, step)(self, data)
+            return result, tuple([v.value for v in variables] for variables in groups)
 
     def step_function(self, step: str):
         """Return `step` as a function of data alone."""
@@ -161,7 +184,11 @@ class Steps:
 
 
 def _takes_state(method: Any) -> bool:
-    parameters = [p for p in inspect.signature(method).parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    parameters = [
+        p
+        for p in inspect.signature(method).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     return len(parameters) == 2 and parameters[0].name == "state"
 
 

@@ -24,6 +24,8 @@ from multikeras.training.programs import Programs, to_native
 from multikeras.training.step import Steps
 from multikeras.utils.arrays import unpack_x_y_sample_weight
 
+_STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
+
 
 class Trainer(Steps):
     """What makes a layer trainable: the half of `Model` that is about data."""
@@ -31,10 +33,19 @@ class Trainer(Steps):
     def __new__(cls, *args, **kwargs):
         model = super().__new__(cls, *args, **kwargs)
         put = object.__setattr__
-        for name in ("optimizer", "loss", "_compiled_loss", "_compiled_metrics", "_compile_arguments", "_programs", "_loss_tracker"):
+        for name in (
+            "optimizer",
+            "loss",
+            "_compiled_loss",
+            "_compiled_metrics",
+            "_compile_arguments",
+            "_programs",
+            "_loss_tracker",
+        ):
             put(model, name, None)
         put(model, "compiled", False)
-        put(model, "stop_training", False)
+        for name in _STOPS.values():
+            put(model, name, False)
         put(model, "_run_eagerly", False)
         put(model, "_jit_compile", "auto")
         put(model, "steps_per_execution", 1)
@@ -76,19 +87,24 @@ class Trainer(Steps):
             raise ValueError(f"compile: steps_per_execution must be a positive integer, got {steps_per_execution!r}.")
         if jit_compile and jit_compile != "auto" and run_eagerly:
             raise ValueError("compile: run_eagerly=True and jit_compile=True exclude each other.")
-        self.optimizer, self.loss = optimizer, loss
         put = object.__setattr__
+        put(self, "optimizer", optimizer)
+        put(self, "loss", loss)
         put(self, "_compiled_loss", compiled_loss)
         put(self, "_compiled_metrics", compiled_metrics)
         put(self, "_loss_tracker", Mean(name="loss"))
         put(self, "_programs", None)
-        self._run_eagerly, self._jit_compile, self.steps_per_execution = bool(run_eagerly), jit_compile, steps_per_execution
+        self._run_eagerly, self._jit_compile, self.steps_per_execution = (
+            bool(run_eagerly),
+            jit_compile,
+            steps_per_execution,
+        )
         self.stop_training = False
         self.compiled = True
-        self._compile_arguments = dict(
+        put(self, "_compile_arguments", dict(
             optimizer=optimizer, loss=loss, loss_weights=loss_weights, metrics=metrics, weighted_metrics=weighted_metrics,
             run_eagerly=run_eagerly, steps_per_execution=steps_per_execution, jit_compile=jit_compile,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     def get_compile_config(self) -> dict | None:
         """Return the arguments of `compile`, ready for JSON."""
@@ -99,7 +115,11 @@ class Trainer(Steps):
     def compile_from_config(self, config: dict) -> None:
         """Compile as `get_compile_config` said."""
         own = type(self).compile is not Trainer.compile
-        if own and type(self).compile_from_config is Trainer.compile_from_config and not _same_arguments(type(self).compile, config):
+        if (
+            own
+            and type(self).compile_from_config is Trainer.compile_from_config
+            and not _same_arguments(type(self).compile, config)
+        ):
             warnings.warn(
                 "The model has its own compile(), which takes other arguments than those saved: it is not compiled. "
                 "Compile it, or define compile_from_config().",
@@ -135,7 +155,9 @@ class Trainer(Steps):
 
     def _require_compiled(self, method: str) -> None:
         if not self.compiled:
-            raise ValueError(f"Call compile(optimizer, loss) before {method}(): model {self.name!r} was never compiled.")  # type: ignore[attr-defined]
+            raise ValueError(
+                f"Call compile(optimizer, loss) before {method}(): model {self.name!r} was never compiled."
+            )  # type: ignore[attr-defined]
         if not current.supports_gradients and method in ("fit", "train_on_batch"):
             raise RuntimeError(
                 f"The {current.name} backend computes no gradients, so it cannot train. Install a framework, e.g. "
@@ -257,10 +279,10 @@ class Trainer(Steps):
             if pending == stride:
                 end(done - 1, _floats(logs) if observed else _Lazy(logs))
                 pending = 0
-            if self.stop_training and mode == "train":
+            if getattr(self, _STOPS[mode]):
                 break
         if pending:
-            end(done - 1, _floats(logs) if observed else _Lazy(logs))
+            end(done - pending + stride - 1, _floats(logs) if observed else _Lazy(logs))
         if done == 0:
             raise ValueError("The data gave no batch: there is nothing to work on.")
         self._clear_losses()  # type: ignore[attr-defined]
@@ -274,11 +296,15 @@ class Trainer(Steps):
         """Run all full batches of an epoch, many a dispatch; return how many there were."""
         programs = self._the_programs()
         total = min(arrays.full_batches, epochs.limit or arrays.full_batches)
+        if stride:
+            total -= total % stride
         if total == 0:
             return 0
         order = arrays.order(epoch)
         order = np.arange(arrays.rows, dtype="int32") if order is None else order
-        order = current.asarray(order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size), "int32")
+        order = current.asarray(
+            order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size), "int32"
+        )
         tensors = arrays.tensors
         done = 0
         while done < total:
@@ -290,7 +316,7 @@ class Trainer(Steps):
                 getattr(each, f"on_{mode}_batch_end")(done - 1, _floats(programs.results()()))
             else:
                 each.on_chunk_end(mode, done - 1, programs.results())
-            if self.stop_training and mode == "train":
+            if getattr(self, _STOPS[mode]):
                 break
         return done
 
@@ -325,6 +351,7 @@ class Trainer(Steps):
         return self._in_order(logs)
 
     def _evaluate(self, source: Source, steps, each) -> dict[str, Any]:
+        self.stop_evaluating = False
         each.on_test_begin()
         self.reset_metrics()
         logs = self._run_epoch("test_step", _Epochs(source, steps), 0, each, "test")
@@ -357,14 +384,21 @@ class Trainer(Steps):
         each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=logs_of.verbose != 0,
                                                 verbose=logs_of.verbose, epochs=1, steps=total)  # fmt: skip
         single = self._the_programs().single("predict_step")
+        self.stop_predicting = False
         each.on_predict_begin()
-        parts = []
+        parts: list[Any] = []
+        stride = max(self.steps_per_execution, 1)
         with current.no_gradients():
             for i, batch in enumerate(_Epochs(source, steps).batches(0)):
-                each.on_predict_batch_begin(i)
-                outputs = single(to_native(batch))
-                parts.append(outputs)
-                each.on_predict_batch_end(i, {"outputs": outputs})
+                if i % stride == 0:
+                    each.on_predict_batch_begin(i)
+                parts.append(single(to_native(batch)))
+                if (i + 1) % stride == 0:
+                    each.on_predict_batch_end(i, {"outputs": parts[-1]})
+                if self.stop_predicting:
+                    break
+            if len(parts) % stride:
+                each.on_predict_batch_end(len(parts) - len(parts) % stride + stride - 1, {"outputs": parts[-1]})
         each.on_predict_end()
         if not parts:
             raise ValueError("The data gave no batch: there is nothing to predict.")
@@ -465,7 +499,7 @@ class Trainer(Steps):
             if own_step and self.built:
                 return
             raise
-        if training is None or own_step and self._compiled_loss is None:
+        if training is None or (own_step and self._compiled_loss is None):
             return
         if self._compiled_loss is not None and not self._compiled_loss.built:
             self._compiled_loss.build(y_pred)
@@ -514,6 +548,7 @@ class _Epochs:
         limits = [n for n in (steps, cap) if n]
         self.limit = min(limits) if limits else None
         self.running: Any = None
+        self.empty = False
 
     def chunkable(self) -> Arrays | None:
         """Return the arrays if an epoch is one pass over them."""
@@ -524,7 +559,7 @@ class _Epochs:
     def batches(self, epoch: int, skip: int = 0):
         """Give the batches of an epoch that come after the first `skip`."""
         if skip:
-            if self.limit is not None and skip >= self.limit or skip >= self.source.num_batches:
+            if (self.limit is not None and skip >= self.limit) or skip >= self.source.num_batches:
                 return
             rest = list(self._last_rows(epoch, skip))
             yield from rest
@@ -539,18 +574,16 @@ class _Epochs:
             batch = next(self.running, None)
             if batch is None:
                 self.running = None
-                if not self.source.restarts or given == 0 and self.source.num_batches == 0:
+                if given or not self.source.restarts or self.empty:
                     warnings.warn(
                         f"The data ended after {given} of {self.limit} steps of this epoch. Give it as many batches as "
                         "steps_per_epoch times epochs, or repeat it.",
                         stacklevel=4,
                     )
                     return
-                if given == 0 and getattr(self, "_ended_at_once", False):
-                    return
-                self._ended_at_once = given == 0
+                self.empty = True
                 continue
-            self._ended_at_once = False
+            self.empty = False
             given += 1
             yield batch
 
@@ -647,4 +680,3 @@ def _revive(value: Any) -> Any:
 def _same_arguments(compile_method, config: dict) -> bool:
     parameters = inspect.signature(compile_method).parameters
     return all(k in parameters for k in config) or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-

@@ -14,7 +14,9 @@ def source_of(x: Any, y=None, sample_weight=None, batch_size=None, shuffle=False
     """Return the `Source` for whatever a user passes as data."""
     if x is None:
         raise ValueError("x is None: give the input data as arrays, a PyDataset, a generator or a dataset.")
-    if isinstance(x, PyDataset) or (hasattr(x, "num_batches") and hasattr(x, "__getitem__") and not hasattr(x, "shape")):
+    if isinstance(x, PyDataset) or (
+        hasattr(x, "num_batches") and hasattr(x, "__getitem__") and not hasattr(x, "shape")
+    ):
         _refuse("a PyDataset", y, sample_weight)
         return PyDatasetSource(x, shuffle, seed, class_weight)
     if isinstance(x, Source):
@@ -22,7 +24,15 @@ def source_of(x: Any, y=None, sample_weight=None, batch_size=None, shuffle=False
     if is_arrays(x):
         return Arrays(x, y, sample_weight, batch_size, shuffle, seed, class_weight)
     if _is_numbers(x):
-        return Arrays(np.asarray(x), None if y is None else tree_of_arrays(y), sample_weight, batch_size, shuffle, seed, class_weight)
+        return Arrays(
+            np.asarray(x),
+            None if y is None else tree_of_arrays(y),
+            sample_weight,
+            batch_size,
+            shuffle,
+            seed,
+            class_weight,
+        )
     if is_stream(x) and not isinstance(x, (list, tuple)):
         _refuse(f"a {type(x).__name__}", y, sample_weight)
         return (Generator if hasattr(x, "__next__") else Stream)(x, class_weight)
@@ -46,4 +56,6 @@ def _is_numbers(x: Any) -> bool:
 def _refuse(what: str, y: Any, sample_weight: Any) -> None:
     for name, value in (("y", y), ("sample_weight", sample_weight)):
         if value is not None:
-            raise ValueError(f"{name} must not be given when x is {what}: its batches carry targets and weights themselves.")
+            raise ValueError(
+                f"{name} must not be given when x is {what}: its batches carry targets and weights themselves."
+            )

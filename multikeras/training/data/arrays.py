@@ -21,7 +21,11 @@ def is_array(x: Any) -> bool:
 def is_arrays(x: Any) -> bool:
     """Tell whether all leaves of `x` are arrays."""
     leaves = tree.flatten(x)
-    return bool(leaves) and all(leaf is None or is_array(leaf) for leaf in leaves) and any(leaf is not None for leaf in leaves)
+    return (
+        bool(leaves)
+        and all(leaf is None or is_array(leaf) for leaf in leaves)
+        and any(leaf is not None for leaf in leaves)
+    )
 
 
 def as_rows(x: Any, argument: str) -> Any:
@@ -134,7 +138,9 @@ class Arrays(Source):
         if not self.shuffle:
             return None
         if self.shuffle == "batch":
-            batches = host.permutation(self.seed, epoch, self.full_batches) if self.full_batches else np.zeros(0, "int64")
+            batches = (
+                host.permutation(self.seed, epoch, self.full_batches) if self.full_batches else np.zeros(0, "int64")
+            )
             rows = (batches[:, None] * self.batch_size + np.arange(self.batch_size)).reshape(-1)
             return np.concatenate([rows, np.arange(len(rows), self.rows)]).astype("int32")
         return host.permutation(self.seed, epoch, self.rows).astype("int32")
