@@ -4,11 +4,20 @@ import importlib
 import os
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from typing import Any
 
 from multikeras import config
 from multikeras.backend import dtypes
+from multikeras.backend.dtypes import result_type as result_type
+from multikeras.backend.dtypes import standardize_dtype as standardize_dtype
 from multikeras.backend.interface import Backend
 from multikeras.backend.spec_backend import SpecBackend
+from multikeras.config import epsilon as epsilon
+from multikeras.config import floatx as floatx
+from multikeras.config import image_data_format as image_data_format
+from multikeras.config import set_epsilon as set_epsilon
+from multikeras.config import set_floatx as set_floatx
+from multikeras.config import set_image_data_format as set_image_data_format
 
 _BUILT_IN = {  # name: module that must be installed, module here, pip extra
     "jax": ("jax", "jax_backend", "jax"),
@@ -73,3 +82,13 @@ config.loaded_backend = current.name
 def backend() -> str:
     """Return the name of the backend in use: "jax", "torch", "tensorflow" or "numpy"."""
     return current.name
+
+
+def is_float_dtype(dtype: Any) -> bool:
+    """Tell whether a dtype, in any spelling, is a floating one."""
+    return dtypes.is_float(standardize_dtype(dtype))
+
+
+def is_int_dtype(dtype: Any) -> bool:
+    """Tell whether a dtype, in any spelling, is an integer one."""
+    return dtypes.is_int(standardize_dtype(dtype))
