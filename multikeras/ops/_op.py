@@ -175,6 +175,10 @@ def _build(
             ]
         return (*converted, *args[tensors:])
 
+    def on(B, *args, **kwargs):
+        """Run the op on `B`, whose own override goes first: SPEC has explicit rules for few composites."""
+        return (getattr(B, name) if install else functools.partial(function, B))(*prepare(B, args), **kwargs)
+
     def slow(*args, **kwargs):
         if len(args) < tensors and kwargs:
             given = dict(kwargs)
@@ -187,9 +191,7 @@ def _build(
         if is_symbolic(args) or (kwargs and is_symbolic(kwargs)):
             if _contains_keras_tensor(args) or _contains_keras_tensor(kwargs):
                 return _symbolic_call(public, names, tensors, args, kwargs)
-            # The instance looks its own override up first: SPEC has explicit rules for few composites.
-            on_specs = getattr(SPEC, name) if install else functools.partial(function, SPEC)
-            return on_specs(*prepare(SPEC, args), **kwargs)
+            return on(SPEC, *args, **kwargs)
         return implementation(*prepare(current, args), **kwargs)
 
     # One closure a number of tensors: what an eager call of small tensors costs is decided here.
@@ -255,6 +257,7 @@ def _build(
     public.__signature__ = inspect.Signature(parameters)
     public.__module__ = "multikeras.ops"
     public.leading = names[:tensors]
+    public.on = on
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     public.node_class = type(
         camel_case(name),
