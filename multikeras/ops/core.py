@@ -296,7 +296,8 @@ def associative_scan(B, f, elems, reverse=False, axis=0):
         raise ValueError(f"associative_scan: the leaves of elems differ in size along axis {axis}: {sorted(map(str, sizes))}.")
     (size,) = sizes
     if not known(size):
-        return f(elems, elems)
+        size = B.shape(leaves[0])[axis]
+        return _scan_of_any_size(B, f, elems, reverse, axis, size) if known(size) else f(elems, elems)
 
     def part(elems, *ends):
         return tree.map_structure(
@@ -313,6 +314,27 @@ def associative_scan(B, f, elems, reverse=False, axis=0):
         elems = tree.map_structure(lambda a, b: B.concatenate([a, b], axis), part(elems, 0, step), combined)
         step *= 2
     return turned(elems)
+
+
+def _scan_of_any_size(B, f, elems, reverse, axis, size):
+    """Do as `associative_scan` where the size is a tensor: entries that are done are kept by a mask, not cut off."""
+    at = B.arange(0, size, 1, "int32")
+
+    def turned(elems):
+        return tree.map_structure(lambda x: B.flip(x, (axis,)), elems) if reverse else elems
+
+    def doubled(step, elems):
+        before = B.maximum(at - step, B.zeros_like(at))
+        combined = f(tree.map_structure(lambda x: B.take(x, before, axis), elems), elems)
+
+        def chosen(x, y):
+            after = len(x.shape) - axis % len(x.shape) - 1
+            return B.where(B.reshape(B.less(at, step), (size,) + (1,) * after), x, y)
+
+        return step * 2, tree.map_structure(chosen, elems, combined)
+
+    start = B.asarray(1, "int32")
+    return turned(B.while_loop(lambda step, _: step < size, doubled, (start, turned(elems)), None)[1])
 
 
 @op(tensors=0)
