@@ -32,6 +32,17 @@ from multikeras.metrics.accuracy import categorical_accuracy as categorical_accu
 from multikeras.metrics.accuracy import sparse_categorical_accuracy as sparse_categorical_accuracy
 from multikeras.metrics.accuracy import sparse_top_k_categorical_accuracy as sparse_top_k_categorical_accuracy
 from multikeras.metrics.accuracy import top_k_categorical_accuracy as top_k_categorical_accuracy
+from multikeras.metrics.confusion import FalseNegatives as FalseNegatives
+from multikeras.metrics.confusion import FalsePositives as FalsePositives
+from multikeras.metrics.confusion import Precision as Precision
+from multikeras.metrics.confusion import Recall as Recall
+from multikeras.metrics.confusion import TrueNegatives as TrueNegatives
+from multikeras.metrics.confusion import TruePositives as TruePositives
+from multikeras.metrics.curves import AUC as AUC
+from multikeras.metrics.curves import PrecisionAtRecall as PrecisionAtRecall
+from multikeras.metrics.curves import RecallAtPrecision as RecallAtPrecision
+from multikeras.metrics.curves import SensitivityAtSpecificity as SensitivityAtSpecificity
+from multikeras.metrics.curves import SpecificityAtSensitivity as SpecificityAtSensitivity
 from multikeras.metrics.errors import BinaryCrossentropy as BinaryCrossentropy
 from multikeras.metrics.errors import CategoricalCrossentropy as CategoricalCrossentropy
 from multikeras.metrics.errors import CategoricalHinge as CategoricalHinge
@@ -50,6 +61,13 @@ from multikeras.metrics.errors import SparseCategoricalCrossentropy as SparseCat
 from multikeras.metrics.errors import SquaredHinge as SquaredHinge
 from multikeras.metrics.errors import concordance_correlation as concordance_correlation
 from multikeras.metrics.errors import pearson_correlation as pearson_correlation
+from multikeras.metrics.f_score import F1Score as F1Score
+from multikeras.metrics.f_score import FBetaScore as FBetaScore
+from multikeras.metrics.iou import BinaryIoU as BinaryIoU
+from multikeras.metrics.iou import IoU as IoU
+from multikeras.metrics.iou import MeanIoU as MeanIoU
+from multikeras.metrics.iou import OneHotIoU as OneHotIoU
+from multikeras.metrics.iou import OneHotMeanIoU as OneHotMeanIoU
 from multikeras.metrics.metric import Metric as Metric
 from multikeras.metrics.reductions import Mean as Mean
 from multikeras.metrics.reductions import MeanMetricWrapper as MeanMetricWrapper
@@ -58,11 +76,14 @@ from multikeras.metrics.reductions import RootMeanSquaredError as RootMeanSquare
 from multikeras.metrics.reductions import Sum as Sum
 
 _CLASSES = (
-    Accuracy, BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy, CategoricalHinge,
-    ConcordanceCorrelation, CosineSimilarity, Hinge, KLDivergence, LogCoshError, Mean, MeanAbsoluteError,
-    MeanAbsolutePercentageError, MeanMetricWrapper, MeanSquaredError, MeanSquaredLogarithmicError, Metric,
-    PearsonCorrelation, Poisson, R2Score, RootMeanSquaredError, SparseCategoricalAccuracy,
-    SparseCategoricalCrossentropy, SparseTopKCategoricalAccuracy, SquaredHinge, Sum, TopKCategoricalAccuracy,
+    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy, CategoricalCrossentropy,
+    CategoricalHinge, ConcordanceCorrelation, CosineSimilarity, F1Score, FBetaScore, FalseNegatives, FalsePositives,
+    Hinge, IoU, KLDivergence, LogCoshError, Mean, MeanAbsoluteError, MeanAbsolutePercentageError, MeanIoU,
+    MeanMetricWrapper, MeanSquaredError, MeanSquaredLogarithmicError, Metric, OneHotIoU, OneHotMeanIoU,
+    PearsonCorrelation, Poisson, Precision, PrecisionAtRecall, R2Score, Recall, RecallAtPrecision,
+    RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, SquaredHinge, Sum, TopKCategoricalAccuracy,
+    TrueNegatives, TruePositives,
 )  # fmt: skip
 _SHORT = {
     "bce": BinaryCrossentropy, "mse": MeanSquaredError, "mae": MeanAbsoluteError,
