@@ -3,6 +3,7 @@
 float64 and int64 are honoured where a dtype asks for them, without switching the process to 64 bits.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -227,7 +228,7 @@ class JaxBackend(JaxPrograms):
             # XLA on CPUs aborts the process compiling some spread-out convolutions without padding (jaxlib 0.10).
             none = [(0, 0, 0)]
             gaps = [*none * first, *((0, 0, s - 1) for s in strides), *none * (x.ndim - first - len(strides))]
-            x = lax.pad(x, np.array(0, x.dtype), gaps)
+            x = lax.pad(x, jnp.asarray(0, x.dtype), gaps)
             strides = (1,) * len(strides)
         return lax.conv_general_dilated(
             x, jnp.flip(kernel, tuple(range(kernel.ndim - 2))), (1,) * len(strides), pads, lhs_dilation=strides,
@@ -236,15 +237,15 @@ class JaxBackend(JaxPrograms):
 
     def max_pool(self, x, window, strides, padding, data_format):
         low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-        where = _windows(x, window, strides, padding, data_format)
-        return lax.reduce_window(x, np.array(low, x.dtype), lax.max, *where)
+        where = windows(x, window, strides, padding, data_format)
+        return lax.reduce_window(x, jnp.asarray(low, x.dtype), lax.max, *where)
 
     def average_pool(self, x, window, strides, padding, data_format):
-        where = _windows(x, window, strides, padding, data_format)
-        zero = np.array(0, x.dtype)
+        where = windows(x, window, strides, padding, data_format)
+        zero = jnp.asarray(0, x.dtype)
         total = lax.reduce_window(x, zero, lax.add, *where)
         if not any(map(any, where[-1])):
-            return total / np.array(np.prod(window), x.dtype)
+            return total / jnp.asarray(np.prod(window), x.dtype)
         inside = jnp.ones([d if w > 1 else 1 for d, w in zip(x.shape, where[0])], x.dtype)
         steps = tuple(s if w > 1 else 1 for s, w in zip(where[1], where[0]))
         return total / lax.reduce_window(inside, zero, lax.add, where[0], steps, where[2])
@@ -291,24 +292,20 @@ class JaxBackend(JaxPrograms):
     # -- random ----------------------------------------------------------------------------------------------------
 
     def random_uniform(self, key, shape, dtype):
-        return jax.random.uniform(_key(key), shape, dtype)
+        return _draw(jax.random.uniform, dtype, key, shape=tuple(shape))
 
     def random_normal(self, key, shape, dtype):
-        with precision(dtype):
-            return jax.random.normal(_key(key), shape, dtype)
+        return _draw(jax.random.normal, dtype, key, shape=tuple(shape))
 
     def random_randint(self, key, shape, low, high, dtype):
-        with precision(dtype):
-            return jax.random.randint(_key(key), shape, low, high, dtype)
+        return _draw(jax.random.randint, dtype, key, minval=low, maxval=high, shape=tuple(shape))
 
     def random_gamma(self, key, shape, alpha, dtype):
-        with precision(dtype):
-            return jax.random.gamma(_key(key), alpha, shape, dtype)
+        return _draw(jax.random.gamma, dtype, key, a=alpha, shape=tuple(shape))
 
     def random_binomial(self, key, shape, counts, probabilities, dtype):
-        with precision(dtype):
-            counts, probabilities = (jnp.asarray(a, dtype) for a in (counts, probabilities))
-            return jax.random.binomial(_key(key), counts, probabilities, shape, dtype)
+        counts, probabilities = (self.asarray(a, dtype) for a in (counts, probabilities))
+        return _draw(jax.random.binomial, dtype, key, n=counts, p=probabilities, shape=tuple(shape))
 
     # -- devices, variables ----------------------------------------------------------------------------------------
 
@@ -383,7 +380,7 @@ def _layouts(rank, data_format, kernel_ends):
     return x, space + kernel_ends, x
 
 
-def _windows(x, window, strides, padding, data_format):
+def windows(x, window, strides, padding, data_format):
     """Return what `lax.reduce_window` wants: window, strides and pairs of padding for all dimensions."""
     first = 2 if data_format == "channels_first" else 1
     if padding == "valid":
@@ -398,8 +395,14 @@ def _windows(x, window, strides, padding, data_format):
     )
 
 
-def _key(key):
-    return jax.random.wrap_key_data(key, impl="threefry2x32")
+@functools.partial(jax.jit, static_argnums=(0, 1), static_argnames="shape")
+def _sample(draw, dtype, key, shape, **parameters):
+    return draw(jax.random.wrap_key_data(key, impl="threefry2x32"), shape=shape, dtype=dtype, **parameters)
+
+
+def _draw(draw, dtype, key, **parameters):
+    with precision(dtype):
+        return _sample(draw, dtype, key, **parameters)
 
 
 def _devices() -> dict[str, Any]:
