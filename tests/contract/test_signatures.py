@@ -9,7 +9,7 @@ from multikeras.backend.interface import Backend
 
 OPTIONAL = {
     "is_tensor", "unstacked", "synchronize", "set_trainable", "copy_tensor", "outside_trace", "read", "register",
-    "unregister", "register_all", "seed",
+    "unregister", "register_all", "seed", "no_gradients",
 }  # fmt: skip
 """Methods of the interface that do something of their own, or nothing, where a backend does not define them."""
 
