@@ -49,11 +49,11 @@ class Tracker:
         found: dict[int, Any] = {}
         for value in self.values.values():
             if isinstance(value, kind):
-                found.setdefault(id(value), value)
+                found[id(value)] = value
             elif isinstance(value, _CONTAINERS):
                 for leaf in leaves(value):
                     if isinstance(leaf, kind):
-                        found.setdefault(id(leaf), leaf)
+                        found[id(leaf)] = leaf
         return list(found.values())
 
     def named(self) -> Iterator[tuple[str, Any]]:

@@ -26,6 +26,8 @@ from multikeras.metrics.metric import Metric
 from multikeras.random.seed_generator import SeedGenerator
 
 _NATIVE = current.Tensor
+_BOOKKEEPING = frozenset(("_inbound_nodes", "_outbound_nodes", "_approved", "_build_shapes", "_plan"))
+"""Attributes that hold no layers or weights: looking for these skips them."""
 _MOST_APPROVED = 64
 
 
@@ -107,7 +109,8 @@ class Layer(current.Module, Operation):
     def __setattr__(self, name, value):
         own = self.__dict__
         tracker = own.get("_tracker")
-        if tracker is None or (isinstance(value, (bool, int, float, str, type(None))) and name not in tracker.values):
+        untracked = tracker is None or name in _BOOKKEEPING
+        if untracked or (isinstance(value, (bool, int, float, str, type(None))) and name not in tracker.values):
             object.__setattr__(self, name, value)
             return
         if isinstance(getattr(type(self), name, None), property):

@@ -1,5 +1,6 @@
 """The train, test and predict step, once for all backends; subclasses of Model override them."""
 
+import functools
 import inspect
 from typing import Any
 
@@ -193,5 +194,10 @@ def _takes_state(method: Any) -> bool:
 
 
 def _training_if_taken(method: Any, training: bool) -> dict[str, bool]:
-    parameters = inspect.signature(method).parameters
-    return {"training": training} if "training" in parameters or "kwargs" in parameters else {}
+    return {"training": training} if _takes_training(getattr(method, "__func__", method)) else {}
+
+
+@functools.cache
+def _takes_training(function: Any) -> bool:
+    parameters = inspect.signature(function).parameters
+    return "training" in parameters or "kwargs" in parameters
