@@ -1,7 +1,6 @@
 """Conversion, loops and branches, indexed writes: what programs are made of besides arithmetic."""
 
 import builtins
-from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -223,7 +222,8 @@ def while_loop(B, cond, body, loop_vars, maximum_iterations=None):
     """Repeat `loop_vars = body(*loop_vars)` as long as `cond(*loop_vars)`; shapes must not change.
 
     >>> from multikeras import ops
-    >>> [int(v) for v in ops.while_loop(lambda i, s: i < 4, lambda i, s: (i + 1, s + i), (ops.cast(0, "int32"), ops.cast(0, "int32")))]
+    >>> zero = ops.cast(0, "int32")
+    >>> [int(v) for v in ops.while_loop(lambda i, s: i < 4, lambda i, s: (i + 1, s + i), (zero, zero))]
     [4, 6]
     """
     _callables("while_loop", cond=cond, body=body)
@@ -293,7 +293,10 @@ def associative_scan(B, f, elems, reverse=False, axis=0):
     leaves = tree.flatten(elems)
     sizes = {x.shape[canonical_axis(axis, len(x.shape), "associative_scan")] for x in leaves}
     if len(sizes) != 1:
-        raise ValueError(f"associative_scan: the leaves of elems differ in size along axis {axis}: {sorted(map(str, sizes))}.")
+        raise ValueError(
+            f"associative_scan: the leaves of elems differ in size along axis {axis}: "
+            f"{', '.join(sorted(map(str, sizes)))}."
+        )
     (size,) = sizes
     if not known(size):
         size = B.shape(leaves[0])[axis]
@@ -419,7 +422,10 @@ def slice(B, inputs, start_indices, shape):
     """
     sizes = _static(shape)
     if len(sizes) != len(inputs.shape):
-        raise ValueError(f"slice: the number of dimensions in `inputs` must match the number of dimensions in `shape`, got shape={shape} for a tensor of rank {len(inputs.shape)}.")
+        raise ValueError(
+            "slice: the number of dimensions in `inputs` must match the number of dimensions in `shape`,"
+            f" got shape={shape} for a tensor of rank {len(inputs.shape)}."
+        )
     starts = _starts(B, start_indices, len(sizes), "slice")
     sizes = tuple(n - from_value(a) if s == -1 else s for s, a, n in zip(sizes, starts, B.shape(inputs)))
     return B.slice(inputs, starts, tuple(UNKNOWN if isinstance(s, Spec) else s for s in sizes))

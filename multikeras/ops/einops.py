@@ -26,7 +26,10 @@ def _sizes(x, groups, sizes, pattern, lengths):
         if len(free) > 1:
             raise ValueError(f"rearrange: the sizes of {free} in {pattern!r} cannot be told apart, give all but one.")
         if known(size) and isinstance(size, int) and (size % fixed if free else size != fixed):
-            raise ValueError(f"rearrange: a dimension of {tuple(x.shape)} has size {size}, which ({' '.join(group)}) does not give.")
+            raise ValueError(
+                f"rearrange: a dimension of {tuple(x.shape)} has size {size}, which ({' '.join(group)}) does not "
+                "give."
+            )
         if free:
             known_names[free[0]] = size if len(group) == 1 else size // fixed
     return known_names
@@ -45,7 +48,10 @@ def rearrange(B, tensor, pattern, **axes_lengths):
         raise ValueError(f"rearrange: pattern must have one '->', got {pattern!r}.")
     left, right = (_groups(pattern, side) for side in sides)
     if len(left) != len(tensor.shape):
-        raise ValueError(f"rearrange: the left side of {pattern!r} has {len(left)} dimensions, the tensor {len(tensor.shape)}.")
+        raise ValueError(
+            f"rearrange: the left side of {pattern!r} has {len(left)} dimensions, the tensor "
+            f"{len(tensor.shape)}."
+        )
     before, after = ([name for group in side for name in group] for side in (left, right))
     if sorted(before) != sorted(after):
         raise ValueError(f"rearrange: both sides of {pattern!r} must have the same names.")

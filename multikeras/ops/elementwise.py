@@ -14,7 +14,6 @@ from multikeras.ops._op import face, op
 
 # fmt: off
 negative = unary("negative", "Change the sign of each entry.", "float(ops.negative(2.0)) -> -2.0", inexact=False)
-sign = unary("sign", "Return -1, 0 or 1 for each entry.", "float(ops.sign(-2.5)) -> -1.0", inexact=False)
 floor = unary("floor", "Round down; integers become floats.", "float(ops.floor(-1.5)) -> -2.0")
 ceil = unary("ceil", "Round up; integers become floats.", "float(ops.ceil(1.2)) -> 2.0")
 exp = unary("exp", "Raise e to the power of each entry.", "float(ops.exp(0.0)) -> 1.0")
@@ -50,6 +49,16 @@ def abs(B, x: Any) -> Tensor:
 
 
 absolute = abs
+
+
+@face
+def sign(B, x: Any) -> Tensor:
+    """Return -1, 0 or 1 for each entry.
+
+    >>> float(ops.sign(-2.5))
+    -1.0
+    """
+    return x if B.dtype(x) == "bool" else B.sign(x)
 
 
 @op(inexact=True)

@@ -52,7 +52,10 @@ def rgb_to_grayscale(B, images, data_format=None):
 def _require_rgb(B, op_name, images, axis):
     require_images(op_name, images)
     if not dtypes.is_float(B.dtype(images)):
-        raise ValueError(f"{op_name}: Invalid images dtype: expected float dtype. Received: images.dtype={B.dtype(images)}")
+        raise ValueError(
+            f"{op_name}: Invalid images dtype: expected float dtype. "
+            f"Received: images.dtype={B.dtype(images)}"
+        )
     if known(images.shape[axis]) and images.shape[axis] != 3:
         raise ValueError(
             f"{op_name}: Input images must have 3 channels, but received images with {images.shape[axis]} channels."

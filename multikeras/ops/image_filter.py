@@ -109,10 +109,16 @@ def ssim(B, image1, image2, max_val=1.0, filter_size=11, filter_sigma=1.5, k1=0.
 
 def _patch_sizes(op_name, argument, value, rank):
     if not isinstance(value, (int, tuple, list)):
-        raise TypeError(f"{op_name}: Invalid `{argument}` argument. Expected an int or a tuple of length {rank}. Received: {argument}={value}")
+        raise TypeError(
+            f"{op_name}: Invalid `{argument}` argument. Expected an int or a tuple of length {rank}. "
+            f"Received: {argument}={value}"
+        )
     sizes = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(sizes) != rank:
-        raise ValueError(f"{op_name}: Invalid `{argument}` argument. Expected a tuple of length {rank}. Received: {argument}={value}")
+        raise ValueError(
+            f"{op_name}: Invalid `{argument}` argument. Expected a tuple of length {rank}. "
+            f"Received: {argument}={value}"
+        )
     if any(s < 1 for s in sizes):
         raise ValueError(f"{op_name}: `{argument}` must be positive. Received: {argument}={value}")
     return sizes
@@ -124,7 +130,10 @@ def _patches(B, op_name, x, size, strides, dilation_rate, padding, data_format, 
     strides = size if strides is None else _patch_sizes(op_name, "strides", strides, rank)
     dilation = _patch_sizes(op_name, "dilation_rate", dilation_rate, rank)
     if len(x.shape) not in (rank + 1, rank + 2):
-        raise ValueError(f"{op_name}: expected rank {rank + 1} (single) or {rank + 2} (batch), got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"{op_name}: expected rank {rank + 1} (single) or {rank + 2} (batch),"
+            f" got shape {tuple(x.shape)}."
+        )
     data_format = config.standardize_data_format(data_format)
     single, channel_axis = len(x.shape) == rank + 1, -rank - 1 if data_format == "channels_first" else -1
     channels = x.shape[channel_axis]
@@ -149,10 +158,16 @@ def extract_patches(B, images, size, strides=None, dilation_rate=1, padding="val
     True
     """
     if not isinstance(size, (int, tuple, list)):
-        raise TypeError(f"extract_patches: Invalid `size` argument. Expected an int or a tuple of length 2 or 3. Received: size={size}")
+        raise TypeError(
+            "extract_patches: Invalid `size` argument. Expected an int or a tuple of length 2 or 3. "
+            f"Received: size={size}"
+        )
     rank = 2 if isinstance(size, int) else len(size)
     if rank not in (2, 3):
-        raise ValueError(f"extract_patches: Invalid `size` argument. Expected a tuple of length 2 or 3. Received: size={size}")
+        raise ValueError(
+            "extract_patches: Invalid `size` argument. Expected a tuple of length 2 or 3. "
+            f"Received: size={size}"
+        )
     return _patches(B, "extract_patches", images, size, strides, dilation_rate, padding, data_format, rank)
 
 

@@ -124,9 +124,15 @@ def resize(B, images, size, interpolation="bilinear", antialias=False, crop_to_a
     size = _target_size(size)
     require_images("resize", images)
     if interpolation not in _INTERPOLATIONS:
-        raise ValueError(f"resize: Invalid value for argument `interpolation`. Expected of one {_INTERPOLATIONS}. Received: interpolation={interpolation}")
+        raise ValueError(
+            f"resize: Invalid value for argument `interpolation`. Expected of one {_INTERPOLATIONS}. "
+            f"Received: interpolation={interpolation}"
+        )
     if fill_mode != "constant":
-        raise ValueError(f"resize: Invalid value for argument `fill_mode`. Only `'constant'` is supported. Received: fill_mode={fill_mode}")
+        raise ValueError(
+            "resize: Invalid value for argument `fill_mode`. Only `'constant'` is supported. "
+            f"Received: fill_mode={fill_mode}"
+        )
     if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError("resize: Only one of `pad_to_aspect_ratio` & `crop_to_aspect_ratio` can be `True`.")
     first = len(images.shape) - (2 if config.standardize_data_format(data_format) == "channels_first" else 3)
@@ -158,7 +164,10 @@ def scale_and_translate(B, images, output_shape, scale, translation, spatial_dim
     [[0.0, 1.0], [2.0, 3.0]]
     """
     if method not in _KERNELS:
-        raise ValueError(f"scale_and_translate: Invalid value for argument `method`. Expected of one {sorted(_KERNELS)}. Received: method={method}")
+        raise ValueError(
+            "scale_and_translate: Invalid value for argument `method`. "
+            f"Expected of one {sorted(_KERNELS)}. Received: method={method}"
+        )
     dtype = B.dtype(images)
     scale, translation = (B.cast(convert(B, v), "float32") for v in (scale, translation))
     x = B.cast(images, "float32")
@@ -183,7 +192,10 @@ def _ends(op_name, dimension, size, sign, names, low, high, target):
         text = ", ".join(f"{k}={v}" for k, v in given.items())
         raise ValueError(f"{op_name}: Must specify exactly two of {', '.join(given)}. Received: {text}")
     if not known(size) and target is None and sign < 0:
-        raise ValueError(f"{op_name}: When the {dimension} of the images is unknown, `target_{dimension}` must be specified.")
+        raise ValueError(
+            f"{op_name}: When the {dimension} of the images is unknown, `target_{dimension}` "
+            "must be specified."
+        )
     if low is None:
         low = (target - size) * sign - high
     if high is None:

@@ -2,7 +2,6 @@
 
 import itertools
 
-
 from multikeras import config
 from multikeras.backend import dtypes
 from multikeras.ops._op import op
@@ -74,12 +73,18 @@ def _finished(B, x, dtype):
 
 def _check_mode(op_name, fill_mode):
     if fill_mode not in _MODES:
-        raise ValueError(f"{op_name}: Invalid value for argument `fill_mode`. Expected of one {set(_MODES)}. Received: fill_mode={fill_mode}")
+        raise ValueError(
+            f"{op_name}: Invalid value for argument `fill_mode`. Expected of one {set(_MODES)}. "
+            f"Received: fill_mode={fill_mode}"
+        )
 
 
 def _check_interpolation(op_name, interpolation):
     if interpolation not in _ORDERS:
-        raise ValueError(f"{op_name}: Invalid value for argument `interpolation`. Expected of one {set(_ORDERS)}. Received: interpolation={interpolation}")
+        raise ValueError(
+            f"{op_name}: Invalid value for argument `interpolation`. Expected of one {set(_ORDERS)}. "
+            f"Received: interpolation={interpolation}"
+        )
 
 
 @op(tensors=2)
@@ -96,14 +101,20 @@ def map_coordinates(B, inputs, coordinates, order, fill_mode="constant", fill_va
     """
     rank = len(inputs.shape)
     if len(coordinates.shape) < 2:
-        raise ValueError(f"map_coordinates: Invalid coordinates rank: expected at least rank 2. Received input with shape: {tuple(coordinates.shape)}")
+        raise ValueError(
+            "map_coordinates: Invalid coordinates rank: expected at least rank 2. "
+            f"Received input with shape: {tuple(coordinates.shape)}"
+        )
     if coordinates.shape[0] != rank:
         raise ValueError(
             "map_coordinates: First dim of `coordinates` must be the same as the rank of `inputs`. "
             f"Received inputs with shape: {tuple(inputs.shape)} and coordinate leading dim of {coordinates.shape[0]}"
         )
     if order not in (0, 1):
-        raise ValueError(f"map_coordinates: Invalid value for argument `order`. Expected one of [0, 1]. Received: order={order}")
+        raise ValueError(
+            "map_coordinates: Invalid value for argument `order`. Expected one of [0, 1]. "
+            f"Received: order={order}"
+        )
     _check_mode("map_coordinates", fill_mode)
     dtype = B.dtype(inputs)
     work = dtypes.result_type(dtype, "float32") if not dtypes.is_complex(dtype) else "float32"

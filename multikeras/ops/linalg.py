@@ -11,10 +11,16 @@ from multikeras.ops.transforms import jvp as jvp
 def _require(op_name, x, square=False):
     """Refuse what has no matrix in its last two dimensions, or no square one."""
     if len(x.shape) < 2:
-        raise ValueError(f"{op_name}: Expected a matrix in the last two dimensions (rank 2 or more), got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"{op_name}: Expected a matrix in the last two dimensions (rank 2 or more),"
+            f" got shape {tuple(x.shape)}."
+        )
     rows, columns = x.shape[-2:]
     if square and rows != columns:
-        raise ValueError(f"{op_name}: Expected a square matrix in the last two dimensions, got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"{op_name}: Expected a square matrix in the last two dimensions,"
+            f" got shape {tuple(x.shape)}."
+        )
 
 
 def _transposed(B, x):
@@ -212,7 +218,10 @@ def lstsq(B, a, b, rcond=None):
     [2.0]
     """
     if len(a.shape) != 2 or len(b.shape) not in (1, 2):
-        raise ValueError(f"lstsq: a must be a matrix, b a vector or matrix, got shapes {tuple(a.shape)} and {tuple(b.shape)}.")
+        raise ValueError(
+            "lstsq: a must be a matrix, b a vector or matrix,"
+            f" got shapes {tuple(a.shape)} and {tuple(b.shape)}."
+        )
     if known(a.shape[0]) and known(b.shape[0]) and a.shape[0] != b.shape[0]:
         raise ValueError(f"lstsq: a {tuple(a.shape)} and b {tuple(b.shape)} differ in rows.")
     u, s, vh = B.svd(a, False)
@@ -245,7 +254,10 @@ def _require_system(op_name, a, b):
     _require(op_name, a, square=True)
     rank = len(a.shape)
     if len(b.shape) not in (rank, rank - 1):
-        raise ValueError(f"{op_name}: Expected b of rank {rank} or {rank - 1}, got a {tuple(a.shape)} and b {tuple(b.shape)}.")
+        raise ValueError(
+            f"{op_name}: Expected b of rank {rank} or {rank - 1},"
+            f" got a {tuple(a.shape)} and b {tuple(b.shape)}."
+        )
     rows = b.shape[-2 if len(b.shape) == rank else -1]
     if rows != a.shape[-1]:
         raise ValueError(f"{op_name}: Incompatible shapes: a {tuple(a.shape)} and b {tuple(b.shape)} differ in rows.")
@@ -343,7 +355,10 @@ def norm(B, x, ord=None, axis=None, keepdims=False):
     """
     rank = len(x.shape)
     if axis is None and ord is not None and rank not in (1, 2):
-        raise ValueError(f"norm: with ord={ord!r} and no axis, x must be a vector or matrix, got shape {tuple(x.shape)}.")
+        raise ValueError(
+            f"norm: with ord={ord!r} and no axis, x must be a vector or matrix,"
+            f" got shape {tuple(x.shape)}."
+        )
     axes = canonical_axes(axis, rank, "norm")
     if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
         return _power_norm(B, x, 2, axes, keepdims)
@@ -351,5 +366,8 @@ def norm(B, x, ord=None, axis=None, keepdims=False):
     if valid is None:
         raise ValueError(f"norm: ord={ord!r} needs one axis or two, got axis={axis!r}.")
     if (len(axes) == 1 and isinstance(ord, str)) or (len(axes) == 2 and ord not in (1, -1, 2, -2, math.inf, -math.inf, "nuc")):
-        raise ValueError(f"norm: Invalid `ord` argument for {'vector' if len(axes) == 1 else 'matrix'} norm: expected {valid}. Received: ord={ord}")
+        raise ValueError(
+            f"norm: Invalid `ord` argument for {'vector' if len(axes) == 1 else 'matrix'} norm: "
+            f"expected {valid}. Received: ord={ord}"
+        )
     return _vector_norm(B, x, ord, axes, keepdims) if len(axes) == 1 else _matrix_norm(B, x, ord, axes, keepdims)

@@ -103,7 +103,10 @@ def cdist(B, x, y):
     [[5.0, 1.0]]
     """
     if known(x.shape[-1]) and known(y.shape[-1]) and x.shape[-1] != y.shape[-1]:
-        raise ValueError(f"cdist: x and y must agree in their last dimension, got shapes {tuple(x.shape)} and {tuple(y.shape)}.")
+        raise ValueError(
+            "cdist: x and y must agree in their last dimension,"
+            f" got shapes {tuple(x.shape)} and {tuple(y.shape)}."
+        )
     return B.norm(B.expand_dims(x, len(x.shape) - 1) - B.expand_dims(y, len(y.shape) - 2), 2, -1)
 
 
@@ -143,7 +146,14 @@ def _segments(B, data, segment_ids, num_segments, how, empty):
     """Combine the rows of `data` that share a segment; a segment without rows holds `empty`."""
     ids = B.cast(convert(B, segment_ids), "int32")
     if len(ids.shape) != 1:
-        raise ValueError(f"segment ops: Argument `segment_ids` should be an 1-D vector, got shape {tuple(ids.shape)}.")
+        raise ValueError(
+            f"segment ops: Argument `segment_ids` should be an 1-D vector, got shape {tuple(ids.shape)}."
+        )
+    if known(ids.shape[0]) and known(data.shape[0]) and ids.shape[0] != data.shape[0]:
+        raise ValueError(
+            "segment ops: Argument `segment_ids` and `data` should have same leading dimension. "
+            f"Got {tuple(ids.shape)} and {tuple(data.shape)}."
+        )
     if num_segments is None:
         # With the size of the result unknown until the values are seen.
         num_segments = _as_size(B, B.max(ids) + 1)
@@ -215,13 +225,22 @@ def _joined(B, x, op_name):
     if not isinstance(x, (tuple, list)):
         x = convert(B, x)
         if not dtypes.is_complex(B.dtype(x)):
-            raise ValueError(f"{op_name}: Input `x` should be a tuple of two tensors, real and imaginary. Received: x={x}")
+            raise ValueError(
+                f"{op_name}: Input `x` should be a tuple of two tensors, real and imaginary. "
+                f"Received: x={x}"
+            )
         return x
     if len(x) != 2:
-        raise ValueError(f"{op_name}: Input `x` should be a tuple of two tensors, real and imaginary. Received: x={x}")
+        raise ValueError(
+            f"{op_name}: Input `x` should be a tuple of two tensors, real and imaginary. "
+            f"Received: x={x}"
+        )
     re, im = convert_together(B, x, inexact=True)
     if tuple(re.shape) != tuple(im.shape):
-        raise ValueError(f"{op_name}: Both the real and imaginary parts should have the same shape, got {tuple(re.shape)} and {tuple(im.shape)}.")
+        raise ValueError(
+            f"{op_name}: Both the real and imaginary parts should have the same shape,"
+            f" got {tuple(re.shape)} and {tuple(im.shape)}."
+        )
     return B.complex(re, im)
 
 
@@ -234,7 +253,10 @@ def _need_rank(op_name, x, rank):
         raise ValueError(f"{op_name}: Input should have rank >= {rank}. Received: shape {tuple(x.shape)}")
     last = x.shape[-rank:]
     if not all(map(known, last)):
-        raise ValueError(f"{op_name}: Input should have its last {rank} dimension(s) known. Received: shape {tuple(x.shape)}")
+        raise ValueError(
+            f"{op_name}: Input should have its last {rank} dimension(s) known. "
+            f"Received: shape {tuple(x.shape)}"
+        )
 
 
 def _fft2(B, x):
@@ -325,17 +347,29 @@ def extract_sequences(B, x, sequence_length, sequence_stride):
 def _window(B, window, sequence_length, sequence_stride, fft_length, dtype, op_name):
     """Return the window, in the middle of `fft_length` entries."""
     if not hasattr(sequence_stride, "__index__") or sequence_stride < 1:
-        raise ValueError(f"{op_name}: `sequence_stride` must be a positive integer. Received: sequence_stride={sequence_stride}")
+        raise ValueError(
+            f"{op_name}: `sequence_stride` must be a positive integer. "
+            f"Received: sequence_stride={sequence_stride}"
+        )
     if fft_length < sequence_length:
-        raise ValueError(f"{op_name}: `fft_length` must equal or larger than `sequence_length`. Received: sequence_length={sequence_length}, fft_length={fft_length}")
+        raise ValueError(
+            f"{op_name}: `fft_length` must equal or larger than `sequence_length`. "
+            f"Received: sequence_length={sequence_length}, fft_length={fft_length}"
+        )
     turn = 2 * np.pi * np.arange(sequence_length) / sequence_length
     if isinstance(window, str):
         if window not in ("hann", "hamming"):
-            raise ValueError(f"{op_name}: If a string is passed to `window`, it must be one of `'hann'`, `'hamming'`. Received: window={window}")
+            raise ValueError(
+                f"{op_name}: If a string is passed to `window`, it must be one of `'hann'`, `'hamming'`. "
+                f"Received: window={window}"
+            )
         window = 0.5 - 0.5 * np.cos(turn) if window == "hann" else 0.54 - 0.46 * np.cos(turn)
     window = B.asarray(np.ones(sequence_length) if window is None else window, dtype)
     if len(window.shape) != 1 or window.shape[0] != sequence_length:
-        raise ValueError(f"{op_name}: The shape of `window` must be equal to [sequence_length]. Received: window shape={tuple(window.shape)}")
+        raise ValueError(
+            f"{op_name}: The shape of `window` must be equal to [sequence_length]. "
+            f"Received: window shape={tuple(window.shape)}"
+        )
     before = (fft_length - sequence_length) // 2
     return B.pad(window, ((before, fft_length - sequence_length - before),))
 

@@ -2,7 +2,6 @@
 
 import math
 
-from multikeras.backend import dtypes
 from multikeras.backend.shapes import canonical_axis, known
 from multikeras.ops._op import op
 

@@ -29,13 +29,19 @@ def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None
     """
     for name, x in (("query", query), ("key", key), ("value", value)):
         if len(x.shape) != 4:
-            raise ValueError(f"dot_product_attention: {name} must have rank 4 (batch, length, heads, size), got shape {tuple(x.shape)}.")
+            raise ValueError(
+                f"dot_product_attention: {name} must have rank 4 (batch, length, heads, size),"
+                f" got shape {tuple(x.shape)}."
+            )
     dtype = B.dtype(query)
     wide = dtypes.result_type(dtype, "float32")
     (_, target, heads, size), (_, source, groups, _) = B.shape(query), B.shape(key)
     if known(heads) and known(groups) and heads != groups:
         if heads % groups:
-            raise ValueError(f"dot_product_attention: {heads} heads of query are no multiple of {groups} heads of key.")
+            raise ValueError(
+                f"dot_product_attention: {heads} heads of query are no multiple of {groups} heads of "
+                "key."
+            )
         key, value = (B.repeat(x, heads // groups, 2) for x in (key, value))
     scale = size**-0.5 if scale is None and isinstance(size, int) else scale
     query = query * (scale if isinstance(scale, float) else B.cast(convert(B, scale), dtype))

@@ -36,7 +36,10 @@ def _spatial_rank(op_name, x, data_format):
 
 def _check_kernel(op_name, kernel, rank):
     if len(kernel.shape) != rank + 2:
-        raise ValueError(f"{op_name}: kernel must have rank {rank + 2} for these inputs, got shape {tuple(kernel.shape)}.")
+        raise ValueError(
+            f"{op_name}: kernel must have rank {rank + 2} for these inputs,"
+            f" got shape {tuple(kernel.shape)}."
+        )
 
 
 @face(tensors=2, promote=True, inexact=True)
@@ -80,7 +83,10 @@ def depthwise_conv(B, inputs, kernel, strides=1, padding="valid", data_format=No
     _check_kernel("depthwise_conv", kernel, rank)
     *window, channels, multiplier = kernel.shape
     if known(inputs.shape[channel_axis]) and inputs.shape[channel_axis] != channels:
-        raise ValueError(f"depthwise_conv: inputs have {inputs.shape[channel_axis]} channels, kernel is for {channels}.")
+        raise ValueError(
+            f"depthwise_conv: inputs have {inputs.shape[channel_axis]} channels, kernel is for "
+            f"{channels}."
+        )
     kernel = B.reshape(kernel, (*window, 1, channels * multiplier))
     strides = canonical_sizes("depthwise_conv", "strides", strides, rank)
     dilation = canonical_sizes("depthwise_conv", "dilation_rate", dilation_rate, rank)
@@ -174,7 +180,8 @@ def _gathered(B, x, axis, windows, count):
     if windows is None:
         return B.take(x, B.full((count, 1), 0, "int32"), axis)
     longest = max(stop - start for start, stop in windows)
-    return B.take(x, B.asarray(np.array([[min(start + i, stop - 1) for i in range(longest)] for start, stop in windows], "int32")), axis)
+    index = np.array([[min(start + i, stop - 1) for i in range(longest)] for start, stop in windows], "int32")
+    return B.take(x, B.asarray(index), axis)
 
 
 @op

@@ -32,9 +32,15 @@ def ctc_loss(B, target, output, target_length, output_length, mask_index=0):
     0.6931
     """
     if len(target.shape) != 2:
-        raise ValueError(f"ctc_loss: Targets `target` are expected to be a tensor of shape `(batch_size, max_length)`. Received: target.shape={tuple(target.shape)}")
+        raise ValueError(
+            "ctc_loss: Targets `target` are expected to be a tensor of shape `(batch_size, max_length)`. "
+            f"Received: target.shape={tuple(target.shape)}"
+        )
     if len(output.shape) != 3:
-        raise ValueError(f"ctc_loss: Logits `output` are expected to be a tensor of shape `(batch_size, max_length, num_classes)`. Received: output.shape={tuple(output.shape)}")
+        raise ValueError(
+            "ctc_loss: Logits `output` are expected to be a tensor of shape `(batch_size, max_length, num_classes)`. "
+            f"Received: output.shape={tuple(output.shape)}"
+        )
     target_length, output_length = (B.cast(convert(B, v), "int32") for v in (target_length, output_length))
     for name, x in (("target", target), ("target_length", target_length), ("output_length", output_length)):
         if known(x.shape[0]) and known(output.shape[0]) and x.shape[0] != output.shape[0]:

@@ -38,7 +38,9 @@ def unfold(B, x, kernel_size, dilation=1, padding=0, stride=1):
     """
     if len(x.shape) != 4:
         raise ValueError(f"unfold: x must have rank 4 (batch, channels, height, width), got shape {tuple(x.shape)}.")
-    window, dilation, padding, stride = _pairs("unfold", kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride)
+    window, dilation, padding, stride = _pairs(
+        "unfold", kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
+    )
     batch, channels, *spatial = B.shape(x)
     counts = [_blocks(*sizes) for sizes in zip(spatial, window, stride, padding, dilation)]
     x = B.pad(x, ((0, 0), (0, 0), *((p, p) for p in padding)))
@@ -136,7 +138,10 @@ def space_to_depth(B, x, block_size, data_format="channels_last"):
     data_format = config.standardize_data_format(data_format)
     x = _channels_last(B, x, data_format)
     if any(known(s) and s % block_size for s in x.shape[1:3]):
-        raise ValueError(f"space_to_depth: height and width of {tuple(x.shape)} must be multiples of block_size={block_size}.")
+        raise ValueError(
+            f"space_to_depth: height and width of {tuple(x.shape)} "
+            f"must be multiples of block_size={block_size}."
+        )
     batch, height, width, channels = B.shape(x)
     rows, columns = height // block_size, width // block_size
     x = B.transpose(B.reshape(x, (batch, rows, block_size, columns, block_size, channels)), (0, 1, 3, 2, 4, 5))

@@ -82,7 +82,10 @@ def categorical_crossentropy(B, target, output, from_logits=False, axis=-1):
     0.6931
     """
     if len(target.shape) < 1:
-        raise ValueError(f"categorical_crossentropy: target and output need a class axis, got shape {tuple(target.shape)}.")
+        raise ValueError(
+            "categorical_crossentropy: target and output need a class axis,"
+            f" got shape {tuple(target.shape)}."
+        )
     _check_like("categorical_crossentropy", target, output)
     return -B.sum(target * _log_probabilities(B, output, from_logits, axis), axis)
 
@@ -96,7 +99,10 @@ def sparse_categorical_crossentropy(B, target, output, from_logits=False, axis=-
     0.6931
     """
     if not len(output.shape):
-        raise ValueError(f"sparse_categorical_crossentropy: output needs a class axis, got shape {tuple(output.shape)}.")
+        raise ValueError(
+            "sparse_categorical_crossentropy: output needs a class axis,"
+            f" got shape {tuple(output.shape)}."
+        )
     output = output if dtypes.is_inexact(B.dtype(output)) else B.cast(output, config.floatx())
     target = B.cast(target, "int32")
     axis = canonical_axis(axis, len(output.shape), "sparse_categorical_crossentropy")

@@ -17,7 +17,10 @@ from multikeras.ops._op import convert, is_symbolic
 def _to_differentiate(x: Any, op_name: str) -> Any:
     x = convert(current, x)
     if not dtypes.is_inexact(current.dtype(x)):
-        raise TypeError(f"{op_name}: an argument of dtype {current.dtype(x)} has no derivative, cast it to a float first.")
+        raise TypeError(
+            f"{op_name}: an argument of dtype {current.dtype(x)} has no derivative, cast it to a float "
+            "first."
+        )
     return x
 
 
@@ -40,7 +43,10 @@ def _split(result: Any, has_aux: bool, op_name: str) -> tuple:
     if not has_aux:
         return result, ()
     if not isinstance(result, (tuple, list)) or len(result) != 2:
-        raise ValueError(f"{op_name}: with has_aux=True the function must return a pair, it returned {type(result).__name__}.")
+        raise ValueError(
+            f"{op_name}: with has_aux=True the function "
+            f"must return a pair, it returned {type(result).__name__}."
+        )
     return tuple(result)
 
 
@@ -96,7 +102,10 @@ def value_and_grad(fn: Callable, argnums: int | Sequence = 0, has_aux: bool = Fa
     def run(*args, **kwargs):
         for n in numbers:
             if not -len(args) <= n < len(args):
-                raise ValueError(f"value_and_grad: argnums={argnums} but only {len(args)} positional arguments were given.")
+                raise ValueError(
+                    f"value_and_grad: argnums={argnums} but only {len(args)} positional arguments were "
+                    "given."
+                )
 
         def of_chosen(chosen):
             full = list(args)

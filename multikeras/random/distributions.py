@@ -13,7 +13,7 @@ from multikeras.backend import SPEC, dtypes
 from multikeras.backend.interface import Backend, Tensor
 from multikeras.backend.shapes import UNKNOWN, known
 from multikeras.core.node import as_keras_tensor
-from multikeras.ops._op import convert, convert_together, op
+from multikeras.ops._op import convert, op
 from multikeras.random import threefry
 from multikeras.random.seed_generator import key_from
 
@@ -185,7 +185,7 @@ def beta(B, shape, alpha, beta, dtype=None, seed=None):
     True
     """
     (B, shape), dtype = _sizes(B, shape), _float("beta", dtype)
-    parameters = [B.broadcast_to(p, shape) for p in convert_together(B, [B.asarray(alpha, "float32"), B.asarray(beta, "float32")], True)]
+    parameters = [B.broadcast_to(B.asarray(p, "float32"), shape) for p in (alpha, beta)]
     both = B.concatenate([B.expand_dims(p, 0) for p in parameters], 0)
     g = _any_gamma(B, key_from(B, seed), (2, *shape), both, "float32")
     first, second = B.getitem(g, 0), B.getitem(g, 1)

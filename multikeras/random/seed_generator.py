@@ -108,11 +108,6 @@ def global_seed() -> int:
     return make_default_seed() if _Process.seed is None else _Process.seed
 
 
-def global_seed() -> int:
-    """Return the integer that the generator behind `seed=None` started from."""
-    return global_seed_generator().seed
-
-
 def key_from(B: Backend, seed: Any) -> Tensor:
     """Return the key, a (2,) tensor, of an integer (always the same), a `SeedGenerator` (its next) or None.
 

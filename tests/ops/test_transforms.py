@@ -27,7 +27,9 @@ def test_arguments_may_nest():
     tree = {"w": ops.convert_to_tensor([1.0, 2.0]), "b": [ops.convert_to_tensor(3.0), None]}
     y, grads = ops.value_and_grad(lambda t: ops.sum(t["w"]) * t["b"][0])(tree)
     assert value(y) == 9.0
-    assert value(grads["w"]) == [3.0, 3.0] and value(grads["b"][0]) == 3.0 and grads["b"][1] is None
+    assert value(grads["w"]) == [3.0, 3.0]
+    assert value(grads["b"][0]) == 3.0
+    assert grads["b"][1] is None
 
 
 def test_aux_is_handed_on():
@@ -41,7 +43,8 @@ def test_variables():
     v, w, unused = (multikeras.Variable(x) for x in (3.0, 2.0, 1.0))
     y, grads = ops.value_and_grad(lambda x: v * v * w * x, [v, w, unused])(2.0)
     assert value(y) == 36.0
-    assert [value(g) for g in grads[:2]] == [24.0, 18.0] and grads[2] is None
+    assert [value(g) for g in grads[:2]] == [24.0, 18.0]
+    assert grads[2] is None
 
 
 def test_variables_with_aux_and_writes():

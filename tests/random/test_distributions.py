@@ -60,7 +60,7 @@ def test_law(law, mode):
     assert kolmogorov_distance(sample(3), cdf) < 1.95 / math.sqrt(N)  # a chance of 1 in 1000
 
 
-@pytest.mark.parametrize("draws, cdf", [
+@pytest.mark.parametrize(("draws", "cdf"), [
     (lambda: host.uniform((3, 0), (N,)), lambda x: x),
     (lambda: host.normal((3, 0), (N,)), normal_cdf),
     (lambda: host.truncated_normal((3, 0), (N,)), truncated_cdf),
@@ -91,7 +91,7 @@ def test_binomial_counts_successes(mode):
     assert chi_square(counts, N * p) < 22.5  # 6 degrees of freedom
 
 
-@pytest.mark.parametrize("p, expected", [(0.0, 0.0), (1.0, 9.0)])
+@pytest.mark.parametrize(("p", "expected"), [(0.0, 0.0), (1.0, 9.0)])
 def test_binomial_of_certain_events(p, expected, mode):
     assert set(draw("binomial", (50,), 9.0, p, seed=1)) == {expected}
 
@@ -105,13 +105,15 @@ def test_dropout_keeps_the_mean_and_the_rate(mode):
 
 def test_dropout_shares_noise(mode):
     y = draw("dropout", ops.ones((4, 50)), 0.5, noise_shape=(1, None), seed=3)
-    assert (y == y[:1]).all() and 0 < (y == 0).mean() < 1
+    assert (y == y[:1]).all()
+    assert 0 < (y == 0).mean() < 1
 
 
 def test_shuffle_permutes_slices(mode):
     x = np.arange(60).reshape(3, 20)
     y = draw("shuffle", x, axis=1, seed=3)
-    assert sorted(map(tuple, y.T)) == sorted(map(tuple, x.T)) and (y != x).any()
+    assert sorted(map(tuple, y.T)) == sorted(map(tuple, x.T))
+    assert (y != x).any()
 
 
 @pytest.mark.parametrize("name", ["uniform", "normal", "truncated_normal"])
@@ -134,7 +136,8 @@ def test_generators_advance_and_begin_with_their_seed(mode):
     generator = random.SeedGenerator(11)
     draws = [draw("uniform", (8,), seed=generator) for _ in range(3)]
     np.testing.assert_array_equal(draws[0], draw("uniform", (8,), seed=11))
-    assert (draws[0] != draws[1]).all() and (draws[1] != draws[2]).all()
+    assert (draws[0] != draws[1]).all()
+    assert (draws[1] != draws[2]).all()
 
 
 def test_global_seed_decides_unseeded_draws():
@@ -173,7 +176,8 @@ def test_symbolic_calls_draw_nothing(mode):
 
 def test_permutation_depends_on_seed_and_epoch():
     orders = [tuple(host.permutation(seed, epoch, 100)) for seed in (0, 1) for epoch in (0, 1)]
-    assert len(set(orders)) == 4 and all(sorted(order) == list(range(100)) for order in orders)
+    assert len(set(orders)) == 4
+    assert all(sorted(order) == list(range(100)) for order in orders)
 
 
 @pytest.mark.parametrize("seed", ["1", 1.5, [1]])

@@ -18,7 +18,7 @@ def key(*words):
     return current.asarray(np.array(words, "int64" if current.key_dtype == "int64" else "uint32"), current.key_dtype)
 
 
-@pytest.mark.parametrize("counter, words, expected", VECTORS)
+@pytest.mark.parametrize(("counter", "words", "expected"), VECTORS)
 def test_published_vectors(counter, words, expected):
     blocks = [np.array([c], "uint32") for c in counter]
     assert tuple(int(w[0]) for w in host.threefry2x32(*words, *blocks)) == expected
@@ -37,7 +37,8 @@ def test_words_of_host_and_backend_are_equal(shape, stream):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_uniform_is_exact_and_below_one(dtype):
     u = current.to_numpy(threefry.uniform(current, key(1, 2), (5000,), dtype)).astype("float64")
-    assert 0 <= u.min() and u.max() < 1
+    assert 0 <= u.min()
+    assert u.max() < 1
     assert abs(u.mean() - 0.5) < 0.02
     np.testing.assert_array_equal(u * 2.0 ** host.BITS[dtype] % 1, 0)
 
