@@ -294,6 +294,9 @@ class Programs(Backend):
 
         return run
 
+    def no_gradients(self):
+        return nullcontext()
+
     def vjp(self, f, xs):
         xs = [tf.identity(x) for x in xs]
         with tf.GradientTape(persistent=True) as tape:
@@ -329,8 +332,8 @@ class Programs(Backend):
     def jit(self, f, variables=None, compile="auto"):
         traces = []  # for each trace, what f returned with None in place of tensors
 
-        def traced(*args, **kwargs):
-            out = f(*args, **kwargs)
+        def traced(given):
+            out = f(*given[0], **given[1])
             leaves = nest.flatten(out)
             is_static = [not isinstance(x, self.tensor_types) for x in leaves]
             shape = nest.map_structure(lambda _: None, out)
@@ -342,8 +345,8 @@ class Programs(Backend):
         def run(*args, **kwargs):
             # Redirected variables are values of this moment: a trace would freeze them.
             if scope.stack.redirect is not None or not tf.executing_eagerly():
-                return f(*args, **kwargs)
-            tensors, index = compiled(*args, **kwargs)
+                return nest.map_structure(lambda x: self.read(x), f(*args, **kwargs))
+            tensors, index = compiled((args, kwargs))
             structure, leaves, is_static = traces[0] if len(traces) == 1 else traces[int(index)]
             tensors = iter(tensors)
             return nest.pack_sequence_as(structure, [x if s else next(tensors) for x, s in zip(leaves, is_static)])

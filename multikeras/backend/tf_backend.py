@@ -199,7 +199,8 @@ class TensorFlowBackend(Programs):
             fits = dtypes.is_inexact(dtype) and dtype not in dtypes.FLOAT8 if kind is float else dtype not in _INDIRECT
             if not fits or kind is complex:
                 return self.cast(tf.constant(x), dtype)
-            return tf.constant(x, DTYPE[dtype])
+            # TensorFlow keeps small scalars and takes -0.0 for 0.0.
+            return tf.constant(np.asarray(x) if kind is float and not x else x, DTYPE[dtype])
         if isinstance(x, (tf.IndexedSlices, tf.RaggedTensor)):
             return self.asarray(tf.convert_to_tensor(x) if isinstance(x, tf.IndexedSlices) else x.to_tensor(), dtype)
         if isinstance(x, tf.SparseTensor):
