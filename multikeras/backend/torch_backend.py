@@ -263,7 +263,8 @@ class TorchBackend(TorchPrograms):
         return self._from_numpy(np.array(x)), dtype
 
     def to_numpy(self, x):
-        x = x.detach()
+        # A variable's memory will be written again.
+        x = x.detach().clone() if isinstance(x, torch.nn.Parameter) else x.detach()
         if x.device.type != "cpu":
             x = x.cpu()
         if x.dtype in _AS_INTEGER:
