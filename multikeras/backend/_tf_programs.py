@@ -20,6 +20,14 @@ finally:
     if _skipped:
         del sys.modules["keras.src.optimizers"]
 
+# A tf.function of the user must not rewrite our code, as it does not rewrite Keras's: there is no public way to say so.
+try:
+    from tensorflow.python.autograph.core import config as _autograph
+
+    _autograph.CONVERSION_RULES = (_autograph.DoNotConvert("multikeras"), *_autograph.CONVERSION_RULES)
+except (ImportError, AttributeError):
+    pass
+
 nest = tf.nest
 DTYPE = {name: tf.as_dtype(name) for name in dtypes.ALL}
 

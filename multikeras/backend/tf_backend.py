@@ -200,7 +200,8 @@ class TensorFlowBackend(Programs):
             if not fits or kind is complex:
                 return self.cast(tf.constant(x), dtype)
             # TensorFlow keeps small scalars and takes -0.0 for 0.0.
-            return tf.constant(np.asarray(x) if kind is float and not x else x, DTYPE[dtype])
+            x = np.asarray(x) if kind is float and not x else int(x) if kind is bool else x
+            return tf.constant(x, DTYPE[dtype])
         if isinstance(x, (tf.IndexedSlices, tf.RaggedTensor)):
             return self.asarray(tf.convert_to_tensor(x) if isinstance(x, tf.IndexedSlices) else x.to_tensor(), dtype)
         if isinstance(x, tf.SparseTensor):
