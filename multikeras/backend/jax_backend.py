@@ -77,7 +77,9 @@ class JaxBackend(JaxPrograms):
             raise ValueError("JAX has no tensors of strings. Keep them in numpy arrays, or use the TensorFlow backend.")
         kind = type(x)
         if kind in _SCALAR_DTYPES:
-            return jnp.asarray(x, dtype or _SCALAR_DTYPES[kind] or config.floatx())
+            dtype = dtype or _SCALAR_DTYPES[kind] or config.floatx()
+            # JAX itself would round a Python float to 32 bits on its way to 64.
+            return jnp.asarray(np.asarray(x, dtype) if dtype in _NARROW else x, dtype)
         if isinstance(x, (list, tuple)):
             x = _array_of(x)
             if isinstance(x, jax.Array):

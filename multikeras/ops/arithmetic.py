@@ -146,7 +146,7 @@ def logaddexp2(B, x1: Any, x2: Any) -> Tensor:
     4.0
     """
     apart = x1 - x2
-    more = B.log1p(B.exp2(-B.abs(apart))) * (1 / math.log(2))
+    more = B.log1p(B.exp2(-B.abs(apart))) * constant(B, apart, 1 / math.log(2))
     return B.where(B.isnan(apart), x1 + x2, B.maximum(x1, x2) + more)
 
 

@@ -143,7 +143,7 @@ def log2(B, x: Any) -> Tensor:
     >>> round(float(ops.log2(8)), 4)
     3.0
     """
-    return B.log(x) * (1 / math.log(2))
+    return B.log(x) * constant(B, x, 1 / math.log(2))
 
 
 @op(inexact=True)
@@ -153,7 +153,7 @@ def log10(B, x: Any) -> Tensor:
     >>> round(float(ops.log10(100)), 4)
     2.0
     """
-    return B.log(x) * (1 / math.log(10))
+    return B.log(x) * constant(B, x, 1 / math.log(10))
 
 
 @op(inexact=True)
@@ -163,7 +163,7 @@ def deg2rad(B, x: Any) -> Tensor:
     >>> round(float(ops.deg2rad(180)), 4)
     3.1416
     """
-    return x * (math.pi / 180)
+    return x * constant(B, x, math.pi / 180)
 
 
 @op(inexact=True)
@@ -173,7 +173,7 @@ def rad2deg(B, x: Any) -> Tensor:
     >>> round(float(ops.rad2deg(3.14159265)), 3)
     180.0
     """
-    return x * (180 / math.pi)
+    return x * constant(B, x, 180 / math.pi)
 
 
 @op

@@ -20,7 +20,7 @@ def sinc(B, x: Any) -> Tensor:
     1.0
     """
     zero, one = is_value(B, x, 0), constant(B, x, 1)
-    angle = B.where(zero, one, x) * math.pi
+    angle = B.where(zero, one, x) * constant(B, x, math.pi)
     return B.where(zero, one, B.sin(angle) / angle)
 
 
@@ -43,12 +43,13 @@ _I0_LARGE = (
 )  # fmt: skip
 
 
-def _chebyshev(x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+def _chebyshev(B: Any, x: Tensor, coefficients: tuple[float, ...]) -> Tensor:
     """Sum a Chebyshev series by Clenshaw's recurrence."""
     last = before = x * 0
-    for c in coefficients[:0:-1]:
+    first, *more = B.unstacked(B.asarray(coefficients, B.dtype(x)))
+    for c in reversed(more):
         last, before = x * last * 2 - before + c, last
-    return x * last - before + coefficients[0]
+    return x * last - before + first
 
 
 @op(inexact=True)
@@ -62,7 +63,7 @@ def i0(B, x: Any) -> Tensor:
     eight = constant(B, x, 8)
     small, large = B.minimum(x, eight), B.maximum(x, eight)
     scaled = B.where(
-        x < 8, _chebyshev(small / 4 - 1, _I0_SMALL), _chebyshev(16 / large - 1, _I0_LARGE) / B.sqrt(large)
+        x < 8, _chebyshev(B, small / 4 - 1, _I0_SMALL), _chebyshev(B, 16 / large - 1, _I0_LARGE) / B.sqrt(large)
     )
     return B.exp(x) * scaled
 
@@ -83,9 +84,10 @@ def lgamma(B, x: Any) -> Tensor:
     """
     low = x < 0.5
     z = B.where(low, 1 - x, x) - 1
-    terms = _LANCZOS[0]
-    for i, c in enumerate(_LANCZOS[1:], 1):
-        terms = c / (z + i) + terms
+    terms, *more = B.unstacked(B.asarray(_LANCZOS, B.dtype(x)))
+    for i, c in enumerate(more, 1):
+        terms = terms + c / (z + i)
     t = z + 7.5
-    gamma = 0.5 * math.log(2 * math.pi) + (z + 0.5) * B.log(t) - t + B.log(terms)
-    return B.where(low, math.log(math.pi) - B.log(B.abs(B.sin(x * math.pi))) - gamma, gamma)
+    half_log, log_pi, pi = (constant(B, x, v) for v in (math.log(2 * math.pi) / 2, math.log(math.pi), math.pi))
+    gamma = half_log + (z + 0.5) * B.log(t) - t + B.log(terms)
+    return B.where(low, log_pi - B.log(B.abs(B.sin(x * pi))) - gamma, gamma)
