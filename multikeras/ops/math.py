@@ -7,6 +7,7 @@ import numpy as np
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import UNKNOWN, Spec, known
 from multikeras.ops._op import convert, convert_together, face, op
+from multikeras.ops._sizes import from_value
 
 # -- elementwise -------------------------------------------------------------------------------------------------------
 
@@ -162,8 +163,8 @@ def _segments(B, data, segment_ids, num_segments, how, empty):
 
 
 def _as_size(B, x):
-    """Return a scalar tensor as a size: an int, UNKNOWN for a shape without data."""
-    return UNKNOWN if isinstance(x, Spec) else int(B.to_numpy(x))
+    """Return a scalar tensor as a size: an int where it has a value, UNKNOWN for a shape without data."""
+    return UNKNOWN if isinstance(x, Spec) else from_value(x)
 
 
 def _lowest(dtype, sign):

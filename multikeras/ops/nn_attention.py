@@ -42,7 +42,8 @@ def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None
                 f"dot_product_attention: {heads} heads of query are no multiple of {groups} heads of "
                 "key."
             )
-        key, value = (B.repeat(x, heads // groups, 2) for x in (key, value))
+        served = B.floor_divide(B.arange(0, heads, 1, "int32"), B.asarray(heads // groups, "int32"))
+        key, value = (B.take(x, served, 2) for x in (key, value))
     scale = size**-0.5 if scale is None and isinstance(size, int) else scale
     query = query * (scale if isinstance(scale, float) else B.cast(convert(B, scale), dtype))
     logits = B.cast(B.einsum("btnh,bsnh->bnts", query, key), wide)

@@ -1,7 +1,5 @@
 """Convolution and pooling over 1, 2 or 3 spatial dimensions."""
 
-import numpy as np
-
 from multikeras import config
 from multikeras.backend.shapes import known
 from multikeras.ops._op import face, op
@@ -159,29 +157,23 @@ def average_pool(B, inputs, pool_size, strides=None, padding="valid", data_forma
     return _pool(B.average_pool, "average_pool", inputs, pool_size, strides, padding, data_format)
 
 
-def _adaptive_windows(size, count):
-    """Return (start, stop) of `count` windows that cover `size` entries as evenly as can be."""
-    return [(i * size // count, -(-(i + 1) * size // count)) for i in range(count)]
-
-
-def _adaptive(op_name, pool_axis, x, output_size, data_format):
+def _adaptive(B, op_name, x, output_size, data_format, combine):
+    """Pool one dimension after the other by windows that cover it as evenly as can be."""
     rank, data_format, channel_axis = _spatial_rank(op_name, x, data_format)
     counts = canonical_sizes(op_name, "output_size", output_size, rank)
-    first = 2 if channel_axis == 1 else 1
-    for axis, count in enumerate(counts, first):
-        # An unknown size pools to `count` like any other.
-        size = x.shape[axis] if known(x.shape[axis]) else None
-        x = pool_axis(x, axis, None if size is None else _adaptive_windows(size, count), count)
+    for axis, count in enumerate(counts, 2 if channel_axis == 1 else 1):
+        x = combine(x, axis, *_adaptive_windows(B, B.shape(x)[axis], count))
     return x
 
 
-def _gathered(B, x, axis, windows, count):
-    """Return the entries of all windows, each window filled up with its last entry: (..., count, longest, ...)."""
-    if windows is None:
-        return B.take(x, B.full((count, 1), 0, "int32"), axis)
-    longest = max(stop - start for start, stop in windows)
-    index = np.array([[min(start + i, stop - 1) for i in range(longest)] for start, stop in windows], "int32")
-    return B.take(x, B.asarray(index), axis)
+def _adaptive_windows(B, size, count):
+    """Return the entries of each of `count` windows, (count, longest), filled up with the last, and their lengths."""
+    numbers = B.arange(0, count, 1, "int32")
+    starts = B.floor_divide(numbers * size, B.asarray(count, "int32"))
+    stops = -B.floor_divide((numbers + 1) * -size, B.asarray(count, "int32"))
+    longest = size // count + (0 if known(size) and isinstance(size, int) and size % count == 0 else 2)
+    entries = B.expand_dims(starts, 1) + B.arange(0, longest, 1, "int32")
+    return B.minimum(entries, B.expand_dims(stops - 1, 1)), B.expand_dims(stops - starts, 1)
 
 
 @op
@@ -193,10 +185,10 @@ def adaptive_max_pool(B, inputs, output_size, data_format=None):
     [2.0, 4.0]
     """
 
-    def pool_axis(x, axis, windows, count):
-        return B.max(_gathered(B, x, axis, windows, count), axis + 1)
+    def combine(x, axis, entries, lengths):
+        return B.max(B.take(x, entries, axis), axis + 1)
 
-    return _adaptive("adaptive_max_pool", pool_axis, inputs, output_size, data_format)
+    return _adaptive(B, "adaptive_max_pool", inputs, output_size, data_format, combine)
 
 
 @op(inexact=True)
@@ -208,13 +200,10 @@ def adaptive_average_pool(B, inputs, output_size, data_format=None):
     [1.5, 3.5]
     """
 
-    def pool_axis(x, axis, windows, count):
-        entries = _gathered(B, x, axis, windows, count)
-        if windows is None:
-            return B.max(entries, axis + 1)
-        longest = max(stop - start for start, stop in windows)
-        weights = [[(i < stop - start) / (stop - start) for i in range(longest)] for start, stop in windows]
-        trailing = (1,) * (len(x.shape) - axis - 1)
-        return B.sum(entries * B.reshape(B.asarray(weights, B.dtype(x)), (count, longest, *trailing)), axis + 1)
+    def combine(x, axis, entries, lengths):
+        inside = B.arange(0, B.shape(entries)[1], 1, "int32") < lengths
+        weights = B.divide(B.cast(inside, B.dtype(x)), B.cast(lengths, B.dtype(x)))
+        weights = B.reshape(weights, (*B.shape(weights), *(1,) * (len(x.shape) - axis - 1)))
+        return B.sum(B.take(x, entries, axis) * weights, axis + 1)
 
-    return _adaptive("adaptive_average_pool", pool_axis, inputs, output_size, data_format)
+    return _adaptive(B, "adaptive_average_pool", inputs, output_size, data_format, combine)
