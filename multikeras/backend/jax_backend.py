@@ -81,7 +81,7 @@ class JaxBackend(JaxPrograms):
             # JAX itself would round a Python float to 32 bits on its way to 64.
             return jnp.asarray(np.asarray(x, dtype) if dtype in _NARROW else x, dtype)
         if isinstance(x, (list, tuple)):
-            x = _array_of(x)
+            x = _array_of(x, default=dtype is None)
             if isinstance(x, jax.Array):
                 return x if dtype is None else self.cast(x, dtype)
         elif hasattr(x, "todense"):
@@ -349,12 +349,12 @@ def _refuse_tracer(value, what):
         )
 
 
-def _array_of(xs):
-    """Return nested sequences as one array: a jax.Array if tensors are inside, else numpy of the default dtypes."""
+def _array_of(xs, default):
+    """Return nested sequences as one array: a jax.Array if tensors are inside, else numpy, of `default` dtypes if told."""
     leaves = jax.tree.leaves(xs, **_NONE_IS_LEAF)
     if not any(hasattr(leaf, "dtype") or hasattr(leaf, "detach") for leaf in leaves):
         x = np.array(xs)
-        default = {"f": config.floatx(), "i": "int32", "c": "complex64"}.get(x.dtype.kind)
+        default = default and {"f": config.floatx(), "i": "int32", "c": "complex64"}.get(x.dtype.kind)
         fits = default != "int32" or not x.size or (x.max() < 2**31 and x.min() >= -(2**31))
         return x.astype(dtypes.numpy_dtype(default)) if default and fits else x
     if all(isinstance(leaf, (np.ndarray, np.generic)) for leaf in leaves):
