@@ -107,6 +107,18 @@ class TensorFlowFused(TensorFlowBackend):
             return super().split(x, parts, axis)
         return list(R.Split(axis=axis, value=x, num_split=parts))
 
+    def batch_normalization(self, x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):  # 3.2, 1.5
+        # The fused kernels have no gradient for a mean and variance of the batch; vectors broadcast as they are.
+        given = [None if v is None else self.asarray(v) for v in (mean, variance, offset, scale)]
+        fits = x.dtype in _FLOATS and axis in (-1, x.shape.rank - 1)
+        if not fits or any(v is not None and (v.dtype != x.dtype or v.shape.rank != 1) for v in given):
+            return super().batch_normalization(x, mean, variance, axis, offset, scale, epsilon)
+        mean, variance, offset, scale = given
+        factor = R.Rsqrt(x=R.AddV2(x=variance, y=self.asarray(epsilon, x.dtype.name)))
+        factor = factor if scale is None else R.Mul(x=factor, y=scale)
+        y = R.Mul(x=R.Sub(x=x, y=mean), y=factor)
+        return y if offset is None else R.AddV2(x=y, y=offset)
+
     def sparse_categorical_crossentropy(self, target, output, from_logits=False, axis=-1):  # with gradient 1.4, 1.5
         if not (
             from_logits and self._last(output, axis) and target.dtype in (tf.int32, tf.int64)
