@@ -149,6 +149,10 @@ def _find_path(cls: type) -> tuple[str, str] | None:
     for section in SECTIONS:
         if getattr(_public(section), cls.__name__, None) is cls:
             return f"keras.{section}" if section else "keras", cls.__name__
+    for section in SECTIONS:
+        for name, value in vars(_public(section)).items() if _public(section) else ():
+            if value is cls and not name.startswith("_"):  # public under another name than its own
+                return f"keras.{section}" if section else "keras", name
     return None
 
 

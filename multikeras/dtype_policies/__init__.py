@@ -51,7 +51,10 @@ def get(identifier: Any) -> DTypePolicy:
     try:
         return DTypePolicy(dtypes.standardize_dtype(identifier))
     except ValueError:
-        raise ValueError(f"Cannot interpret `dtype` argument. Expected a string, a dtype or a DTypePolicy, got {identifier!r}.") from None
+        raise ValueError(
+            "Cannot interpret `dtype` argument. Expected a string, a dtype or a DTypePolicy, got "
+            f"{identifier!r}."
+        ) from None
 
 
 settings.policy_from_name = get

@@ -14,7 +14,9 @@ _MIXED = {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}
 def dtypes_of(name: str) -> tuple[str, str]:
     """Return compute and variable dtype of a policy name; ValueError for a name that is none."""
     if not isinstance(name, str):
-        raise TypeError(f"'name' must be a string, such as 'mixed_float16', got {name!r} of type {type(name).__name__}.")
+        raise TypeError(
+            f"'name' must be a string, such as 'mixed_float16', got {name!r} of type {type(name).__name__}."
+        )
     if name in _MIXED:
         return _MIXED[name], "float32"
     try:

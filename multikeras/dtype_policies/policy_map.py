@@ -58,12 +58,17 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
             return self._policies[key]
         matching = [pattern for pattern in self._policies if re.fullmatch(pattern, key)]
         if len(matching) > 1:
-            raise ValueError(f"Path {key!r} matches multiple dtype policy keys: {matching}. Make them exclude each other.")
+            raise ValueError(
+                f"Path {key!r} matches multiple dtype policy keys: {matching}. Make them exclude each other."
+            )
         return self._policies[matching[0]] if matching else self.default_policy
 
     def __setitem__(self, key, policy):
         if key in self._policies:
-            raise ValueError(f"{key} already exist in the DTypePolicyMap with the value {self._policies[key]}. Delete it first.")
+            raise ValueError(
+                f"{key} already exist in the DTypePolicyMap with the value {self._policies[key]}. Delete it "
+                "first."
+            )
         try:
             self._policies[key] = config.policy_from_name(policy)
         except ValueError as error:

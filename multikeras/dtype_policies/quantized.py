@@ -29,7 +29,10 @@ class QuantizedDTypePolicy(DTypePolicy):
         self.quantization_mode = self._parse(mode)
         self._name, self._source_name, self._mode = f"{mode}_from_{source_name}", source_name, mode
         if self.quantization_mode == "int8" and self._compute_dtype == "float16":
-            raise ValueError(f"{type(self).__name__}: int8 doesn't work well with float16, of source_name={source_name!r}. Use bfloat16.")
+            raise ValueError(
+                f"{type(self).__name__}: int8 doesn't work well with float16, of source_name={source_name!r}. "
+                "Use bfloat16."
+            )
 
     def _parse(self, mode: str) -> str:
         if not self.fields:
@@ -43,7 +46,9 @@ class QuantizedDTypePolicy(DTypePolicy):
             values = []
         if kind != self.kind or len(values) != len(self.fields):
             expected = "/".join((self.kind, *(f"<{field}>" for field in self.fields)))
-            raise ValueError(f"Invalid mode for {type(self).__name__}: {mode!r}. Expected {expected}, with whole numbers.")
+            raise ValueError(
+                f"Invalid mode for {type(self).__name__}: {mode!r}. Expected {expected}, with whole numbers."
+            )
         for field, value in zip(self.fields, values):
             self._check(field, value)
             setattr(self, field, value)
@@ -103,7 +108,10 @@ def quantized_from_name(name: str) -> QuantizedDTypePolicy:
     """Return the policy called `name`, such as "int8_from_float32"."""
     mode, found, source_name = name.partition("_from_")
     if not found:
-        raise ValueError(f"Cannot convert `policy` into a valid pair of mode and source_name: {name!r}. Expected <mode>_from_<source>.")
+        raise ValueError(
+            f"Cannot convert `policy` into a valid pair of mode and source_name: {name!r}. Expected "
+            "<mode>_from_<source>."
+        )
     cls = {"float8": QuantizedFloat8DTypePolicy}.get(mode, QuantizedDTypePolicy)
     if "/" in mode:
         cls = {c.kind: c for c in (Int4DTypePolicy, GPTQDTypePolicy, AWQDTypePolicy)}.get(mode.partition("/")[0], cls)

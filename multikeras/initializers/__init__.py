@@ -74,7 +74,10 @@ def get(identifier: Any) -> Any:
 def _given(tensor: Any) -> Any:
     def initialize(shape, dtype=None):
         if tuple(shape) != tuple(tensor.shape):
-            raise ValueError(f"Expected `shape` to be {tuple(tensor.shape)} for a tensor as initializer. Received: shape={tuple(shape)}")
+            raise ValueError(
+                f"Expected `shape` to be {tuple(tensor.shape)} for a tensor as initializer. Received: "
+                f"shape={tuple(shape)}"
+            )
         return backend.current.asarray(tensor, None if dtype is None else backend.dtypes.standardize_dtype(dtype))
 
     return initialize

@@ -55,7 +55,9 @@ class Identity(Initializer):
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         if len(shape) != 2:
-            raise ValueError(f"Identity: shape must be that of a matrix. Received: shape={tuple(shape)} of rank {len(shape)}.")
+            raise ValueError(
+                f"Identity: shape must be that of a matrix. Received: shape={tuple(shape)} of rank {len(shape)}."
+            )
         return current.asarray(self.gain * np.eye(*shape), standardize_dtype(dtype))
 
 

@@ -23,7 +23,10 @@ class RandomInitializer(Initializer):
         if isinstance(seed, dict):
             seed = deserialize_keras_object(seed)
         if seed is not None and not isinstance(seed, SeedGenerator) and not hasattr(seed, "__index__"):
-            raise ValueError(f"{type(self).__name__}: `seed` argument should be a SeedGenerator, an integer or None. Received: seed={seed!r}")
+            raise ValueError(
+                f"{type(self).__name__}: `seed` argument should be a SeedGenerator, an integer or None. "
+                f"Received: seed={seed!r}"
+            )
         self._init_seed = seed
         self.seed = make_default_seed() if seed is None else seed
 
@@ -138,7 +141,10 @@ class VarianceScaling(RandomInitializer):
         distribution = str(distribution).lower()
         distribution = "truncated_normal" if distribution == "normal" else distribution
         if distribution not in ("uniform", "truncated_normal", "untruncated_normal"):
-            raise ValueError(f"Invalid `distribution` argument: {distribution!r}. Expected uniform, truncated_normal or untruncated_normal.")
+            raise ValueError(
+                f"Invalid `distribution` argument: {distribution!r}. Expected uniform, truncated_normal or "
+                "untruncated_normal."
+            )
         self.scale, self.mode, self.distribution = scale, mode, distribution
         self.input_axes, self.output_axes = input_axes, output_axes
         super().__init__(seed)
@@ -212,7 +218,10 @@ class Orthogonal(RandomInitializer):
 
     def _draw(self, key, shape):
         if len(shape) < 2:
-            raise ValueError(f"Orthogonal: the tensor must be at least two-dimensional. Received: shape={shape} of rank {len(shape)}.")
+            raise ValueError(
+                f"Orthogonal: the tensor must be at least two-dimensional. Received: shape={shape} of rank "
+                f"{len(shape)}."
+            )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         q, r = np.linalg.qr(host.normal(key, (max(rows, columns), min(rows, columns)), "float64"))
         q = q * np.sign(np.diag(r))  # else not uniform over orthogonal matrices

@@ -22,12 +22,17 @@ def _tukey(t: np.ndarray, taper: float = 0.5) -> np.ndarray:
     return np.where(edge < 1, 0.5 * (1 - np.cos(np.pi * edge)), 1.0)
 
 
+def _off(t: np.ndarray) -> np.ndarray:
+    """Return the distance from the middle: 1 at both ends."""
+    return np.abs(2 * t - 1)
+
+
 _SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of t from 0 to 1
     "tukey": _tukey,
-    "bartlett": lambda t: 1 - np.abs(2 * t - 1),
-    "parzen": lambda t: np.where(np.abs(2 * t - 1) <= 0.5, 1 - 6 * (2 * t - 1) ** 2 * (1 - np.abs(2 * t - 1)), 2 * (1 - np.abs(2 * t - 1)) ** 3),
-    "bohman": lambda t: (1 - np.abs(2 * t - 1)) * np.cos(np.pi * np.abs(2 * t - 1)) + np.sin(np.pi * np.abs(2 * t - 1)) / np.pi,
-}  # fmt: skip
+    "bartlett": lambda t: 1 - _off(t),
+    "parzen": lambda t: np.where(_off(t) <= 0.5, 1 - 6 * _off(t) ** 2 * (1 - _off(t)), 2 * (1 - _off(t)) ** 3),
+    "bohman": lambda t: (1 - _off(t)) * np.cos(np.pi * _off(t)) + np.sin(np.pi * _off(t)) / np.pi,
+}
 
 
 def window_values(window: Any, length: int, periodic: bool) -> np.ndarray:
@@ -48,5 +53,8 @@ def window_values(window: Any, length: int, periodic: bool) -> np.ndarray:
     if name in _COSINE_SUMS:
         return sum((-1) ** k * a * np.cos(2 * np.pi * k * t) for k, a in enumerate(_COSINE_SUMS[name]))
     if name not in _SHAPES:
-        raise ValueError(f"window={window!r} is unknown. Expected one of {', '.join((*_COSINE_SUMS, *_SHAPES))}, or the weights.")
+        raise ValueError(
+            f"window={window!r} is unknown. Expected one of {', '.join((*_COSINE_SUMS, *_SHAPES))}, or the "
+            "weights."
+        )
     return _SHAPES[name](t)

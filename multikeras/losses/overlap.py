@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from multikeras.core.masking import set_mask
 from multikeras import config, ops
+from multikeras.core.masking import set_mask
 from multikeras.losses.loss import LossFunctionWrapper, squeeze_or_expand_to_same_rank
 from multikeras.losses.regression import _BATCH_MEAN
 
@@ -19,13 +19,13 @@ def _counts(y_true: Any, y_pred: Any, axis: Any) -> tuple[Any, Any, Any]:
 
 
 def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
-    """Return 1 - overlap / (overlap + alpha * false positives + beta * false negatives) (Salehi et al., 2017).
+    """Return 1 - overlap / (overlap + alpha * false negatives + beta * false positives) (Salehi et al., 2017).
 
     `axis`: what to sum over, all if None.
     """
     both, missed, extra = _counts(y_true, y_pred, axis)
     small = config.epsilon()
-    return 1.0 - both / (both + alpha * extra + beta * missed + small)
+    return 1.0 - both / (both + alpha * missed + beta * extra + small)
 
 
 def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
@@ -87,7 +87,7 @@ class Dice(LossFunctionWrapper):
 
 
 class Tversky(LossFunctionWrapper):
-    """Take 1 - the Tversky index: `alpha` weighs false positives, `beta` false negatives."""
+    """Take 1 - the Tversky index: `alpha` weighs false negatives, `beta` false positives."""
 
     def __init__(self, alpha=0.5, beta=0.5, reduction=_BATCH_MEAN, name="tversky", axis=None, dtype=None):
         super().__init__(tversky, reduction, name, dtype, alpha=alpha, beta=beta, axis=axis)

@@ -3,8 +3,8 @@
 import warnings
 from typing import Any
 
-from multikeras.core.masking import set_mask
 from multikeras import config, ops
+from multikeras.core.masking import set_mask
 from multikeras.losses.loss import LossFunctionWrapper
 from multikeras.losses.regression import _BATCH_MEAN, pair
 
@@ -169,9 +169,15 @@ def ctc(y_true: Any, y_pred: Any) -> Any:
         y_pred: (batch, time, classes) logits; class 0 is the blank.
     """
     if len(ops.shape(y_true)) != 2:
-        raise ValueError(f"ctc: `y_true` must have the shape (batch_size, max_length). Received: y_true.shape={tuple(ops.shape(y_true))}")
+        raise ValueError(
+            "ctc: `y_true` must have the shape (batch_size, max_length). Received: "
+            f"y_true.shape={tuple(ops.shape(y_true))}"
+        )
     if len(ops.shape(y_pred)) != 3:
-        raise ValueError(f"ctc: `y_pred` must have the shape (batch_size, time, classes). Received: y_pred.shape={tuple(ops.shape(y_pred))}")
+        raise ValueError(
+            "ctc: `y_pred` must have the shape (batch_size, time, classes). Received: "
+            f"y_pred.shape={tuple(ops.shape(y_pred))}"
+        )
     y_true = ops.cast(y_true, "int32")
     batch, time, _ = ops.shape(y_pred)
     lengths = ops.sum(ops.cast(y_true != 0, "int32"), axis=-1)

@@ -97,7 +97,10 @@ class BinaryAccuracy(MeanMetricWrapper):
 
     def __init__(self, name="binary_accuracy", dtype=None, threshold=0.5):
         if threshold is not None and (threshold <= 0 or threshold >= 1):
-            raise ValueError(f"BinaryAccuracy: Invalid value for argument `threshold`. Expected a value in the interval (0, 1). Received: {threshold=}")
+            raise ValueError(
+                "BinaryAccuracy: Invalid value for argument `threshold`. Expected a value in the interval (0, "
+                f"1). Received: {threshold=}"
+            )
         super().__init__(binary_accuracy, name, dtype, threshold=threshold)
 
 

@@ -49,7 +49,8 @@ class AUC(_Counting):
         label_weights=None,
         from_logits=False,
     ):
-        self.curve, self.summation_method = _choice("curve", curve, _CURVES), _choice("summation method", summation_method, _SUMMATIONS)
+        self.curve = _choice("curve", curve, _CURVES)
+        self.summation_method = _choice("summation method", summation_method, _SUMMATIONS)
         super().__init__(name=name, dtype=dtype)
         if thresholds is not None:
             wrong = [t for t in thresholds if t is None or not 0 <= t <= 1]
@@ -58,7 +59,10 @@ class AUC(_Counting):
             inner = sorted(float(t) for t in thresholds)
         else:
             if num_thresholds <= 1:
-                raise ValueError(f"Argument `num_thresholds` must be an integer > 1. Received: num_thresholds={num_thresholds}")
+                raise ValueError(
+                    "Argument `num_thresholds` must be an integer > 1. Received: "
+                    f"num_thresholds={num_thresholds}"
+                )
             inner = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)]
         if num_labels is not None and not multi_label:
             raise ValueError("`num_labels` is needed only when `multi_label` is True.")
@@ -77,7 +81,10 @@ class AUC(_Counting):
     def _build(self, shape: Any) -> None:
         if self.multi_label:
             if len(shape) != 2:
-                raise ValueError(f"AUC: `y_pred` must have rank 2 when `multi_label=True`. Received: y_pred.shape={tuple(shape)}")
+                raise ValueError(
+                    "AUC: `y_pred` must have rank 2 when `multi_label=True`. Received: "
+                    f"y_pred.shape={tuple(shape)}"
+                )
             self.num_labels = shape[1]
         self._built = True
         self._add_counts(self.num_thresholds, *([self.num_labels] if self.multi_label else []))
@@ -89,7 +96,8 @@ class AUC(_Counting):
         if self._from_logits:
             y_pred = ops.sigmoid(y_pred)
         weights = None if self.multi_label else self.label_weights
-        self._count(y_true, y_pred, self.thresholds, sample_weight=sample_weight, by_label=self.multi_label, label_weights=weights)
+        how = {"sample_weight": sample_weight, "by_label": self.multi_label, "label_weights": weights}
+        self._count(y_true, y_pred, self.thresholds, **how)
 
     def _interpolated_precision(self, tp: Any, fp: Any, fn: Any) -> Any:
         """Return the area under precision over recall: counts, not precision, are linear between thresholds (Davis, 2006)."""
@@ -112,8 +120,12 @@ class AUC(_Counting):
             x, y = recall, ops.divide_no_nan(tp, tp + fp)
         if self.curve == "PRGAIN":  # Flach and Kull, 2015
             odds = ops.divide_no_nan(tp + fn, fp + tn)
-            x, y = (1.0 - odds * ops.divide_no_nan(fault, tp) for fault in (fn, fp))
-            x, y = (ops.where(tp > 0, ops.maximum(gain, 0.0), ops.zeros_like(gain)) for gain in (x, y))
+            x, y = (
+                ops.where(
+                    ops.logical_or(tp > 0, fault == 0), ops.maximum(1.0 - odds * ops.divide_no_nan(fault, tp), 0.0), 0.0 * tp
+                )
+                for fault in (fn, fp)
+            )
         combine = {
             "interpolation": lambda a, b: (a + b) / 2.0,
             "majoring": ops.maximum,
@@ -157,9 +169,13 @@ class _Constrained(_Counting):
     def __init__(self, value, num_thresholds=200, class_id=None, name=None, dtype=None):
         super().__init__(name=name, dtype=dtype)
         if num_thresholds <= 0:
-            raise ValueError(f"Argument `num_thresholds` must be an integer > 0. Received: num_thresholds={num_thresholds}")
+            raise ValueError(
+                f"Argument `num_thresholds` must be an integer > 0. Received: num_thresholds={num_thresholds}"
+            )
         if value < 0 or value > 1:
-            raise ValueError(f"Argument `{self.argument}` must be in the range [0, 1]. Received: {self.argument}={value}")
+            raise ValueError(
+                f"Argument `{self.argument}` must be in the range [0, 1]. Received: {self.argument}={value}"
+            )
         setattr(self, self.argument, value)
         self.value, self.class_id, self.num_thresholds = value, class_id, num_thresholds
         even = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)] if num_thresholds > 1 else []

@@ -25,24 +25,42 @@ class FBetaScore(Metric):
     def __init__(self, average=None, beta=1.0, threshold=None, name="fbeta_score", dtype=None):
         super().__init__(name=name, dtype=dtype)
         if average not in (None, "micro", "macro", "weighted"):
-            raise ValueError(f"Invalid `average` argument value. Expected one of: (None, 'micro', 'macro', 'weighted'). Received: {average=}")
+            raise ValueError(
+                "Invalid `average` argument value. Expected one of: (None, 'micro', 'macro', 'weighted'). "
+                f"Received: {average=}"
+            )
         if not isinstance(beta, float):
-            raise ValueError(f"Invalid `beta` argument value. It should be a Python float. Received: beta={beta} of type '{type(beta)}'")
+            raise ValueError(
+                f"Invalid `beta` argument value. It should be a Python float. Received: beta={beta} of type "
+                f"'{type(beta)}'"
+            )
         if beta <= 0.0:
             raise ValueError(f"Invalid `beta` argument value. It should be > 0. Received: beta={beta}")
         if threshold is not None and not isinstance(threshold, float):
-            raise ValueError(f"Invalid `threshold` argument value. It should be a Python float. Received: threshold={threshold} of type '{type(threshold)}'")
+            raise ValueError(
+                "Invalid `threshold` argument value. It should be a Python float. Received: "
+                f"threshold={threshold} of type '{type(threshold)}'"
+            )
         if threshold is not None and not 0 < threshold <= 1:
-            raise ValueError(f"Invalid `threshold` argument value. It should verify 0 < threshold <= 1. Received: threshold={threshold}")
+            raise ValueError(
+                "Invalid `threshold` argument value. It should verify 0 < threshold <= 1. Received: "
+                f"threshold={threshold}"
+            )
         self.average, self.beta, self.threshold = average, beta, threshold
         self.axis = None if average == "micro" else 0
         self._built = False
 
     def _build(self, y_true_shape: Any, y_pred_shape: Any) -> None:
         if len(y_pred_shape) != 2 or len(y_true_shape) != 2:
-            raise ValueError(f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim). Received shapes: y_pred {y_pred_shape} and y_true {y_true_shape}.")
+            raise ValueError(
+                f"{type(self).__name__} expects 2D inputs with shape (batch_size, output_dim). Received shapes: "
+                f"y_pred {y_pred_shape} and y_true {y_true_shape}."
+            )
         if y_pred_shape[-1] is None or y_true_shape[-1] is None:
-            raise ValueError(f"{type(self).__name__}: the number of outputs must be known. Received shapes: y_pred {y_pred_shape} and y_true {y_true_shape}.")
+            raise ValueError(
+                f"{type(self).__name__}: the number of outputs must be known. Received shapes: y_pred "
+                f"{y_pred_shape} and y_true {y_true_shape}."
+            )
         shape = () if self.average == "micro" else (y_pred_shape[-1],)
         self.true_positives = self.add_variable(shape, name="true_positives")
         self.false_positives = self.add_variable(shape, name="false_positives")

@@ -29,7 +29,15 @@ class IoU(Metric):
     own_arguments: tuple[str, ...] = ("num_classes", "target_class_ids", "ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
 
     def __init__(
-        self, num_classes, target_class_ids, name=None, dtype=None, ignore_class=None, sparse_y_true=True, sparse_y_pred=True, axis=-1
+        self,
+        num_classes,
+        target_class_ids,
+        name=None,
+        dtype=None,
+        ignore_class=None,
+        sparse_y_true=True,
+        sparse_y_pred=True,
+        axis=-1,
     ):
         super().__init__(name=name, dtype="int32" if dtype in (None, "int") else dtype)
         target_class_ids = list(target_class_ids)
@@ -51,8 +59,8 @@ class IoU(Metric):
             weights = ops.convert_to_tensor(sample_weight)
             if is_int(self.dtype) and "float" in str(weights.dtype):
                 warnings.warn(
-                    f"{type(self).__name__}: sample weight is a float, but dtype is int, so that it is cut off by type casting. Give "
-                    "the metric a floating dtype.",
+                    f"{type(self).__name__}: sample weight is a float, but dtype is int, so that type casting cuts it off. "
+                    "Give the metric a floating dtype.",
                     stacklevel=2,
                 )
             while 0 < len(weights.shape) < len(shape):

@@ -73,7 +73,9 @@ class Metric:
         self._variables.append(variable)
         return variable
 
-    def add_weight(self, shape: Sequence[int] = (), initializer: Any = None, dtype: Any = None, name: str | None = None) -> Variable:
+    def add_weight(
+        self, shape: Sequence[int] = (), initializer: Any = None, dtype: Any = None, name: str | None = None
+    ) -> Variable:
         """Return a new state variable: `add_variable` under another name."""
         return self.add_variable(shape, initializer or "zeros", dtype, name=name)
 

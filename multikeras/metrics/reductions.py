@@ -107,8 +107,6 @@ class MeanMetricWrapper(Mean):
                 weights, mask = squeeze_or_expand_to_same_rank(weights, mask)
                 mask = weights * mask
             sample_weight = mask
-        elif sample_weight is None and mask_of(values) is not None:
-            sample_weight = mask_of(values)
         super().update_state(values, sample_weight=sample_weight)
 
     def get_config(self) -> dict[str, Any]:
@@ -161,9 +159,15 @@ class R2Score(Metric):
         super().__init__(name=name, dtype=dtype)
         valid = (None, "uniform_average", "variance_weighted_average")
         if class_aggregation not in valid:
-            raise ValueError(f"R2Score: Invalid value for argument `class_aggregation`. Expected one of {valid}. Received: {class_aggregation=}")
+            raise ValueError(
+                f"R2Score: Invalid value for argument `class_aggregation`. Expected one of {valid}. Received: "
+                f"{class_aggregation=}"
+            )
         if num_regressors < 0:
-            raise ValueError(f"R2Score: Invalid value for argument `num_regressors`. Expected a value >= 0. Received: {num_regressors=}")
+            raise ValueError(
+                "R2Score: Invalid value for argument `num_regressors`. Expected a value >= 0. Received: "
+                f"{num_regressors=}"
+            )
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
         self.num_samples = self.add_variable((), name="num_samples")
         self._built = False
@@ -181,7 +185,9 @@ class R2Score(Metric):
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         shape = tuple(y_pred.shape)
         if len(shape) != 2 or shape[1] is None:
-            raise ValueError(f"R2Score expects 2D inputs with shape (batch_size, output_dim), got y_pred of shape {shape}.")
+            raise ValueError(
+                f"R2Score expects 2D inputs with shape (batch_size, output_dim), got y_pred of shape {shape}."
+            )
         if not self._built:
             self._build(shape[1])
         weights = ops.convert_to_tensor(1 if sample_weight is None else sample_weight, dtype=self.dtype)

@@ -233,7 +233,8 @@ class Ftrl(Optimizer):
         if initial_accumulator_value < 0 or learning_rate_power > 0 or min(strengths) < 0:
             raise ValueError(
                 "Ftrl: `initial_accumulator_value` and the strengths of regularization must not be negative, "
-                f"`learning_rate_power` not positive. Received: {initial_accumulator_value=}, {learning_rate_power=}, {strengths=}"
+                f"`learning_rate_power` not positive. Received: {initial_accumulator_value=}, "
+                f"{learning_rate_power=}, {strengths=}"
             )
         for name, value in zip(self.own_arguments, (learning_rate_power, initial_accumulator_value, *strengths, beta)):
             setattr(self, name, value)
@@ -294,7 +295,7 @@ class ScheduleFreeAdamW(_Moments):
         square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
         old = frozen(iterate)
         new = old - rate * gradient / (ops.sqrt(square) + self.epsilon)
-        iterate.assign(new)
         average = (frozen(variable) - (1 - self.beta_1) * old) / self.beta_1
         average = average + (new - average) / step
+        iterate.assign(new)
         self.assign(variable, (1 - self.beta_1) * new + self.beta_1 * average)

@@ -29,11 +29,17 @@ class LossScaleOptimizer(Optimizer):
 
     def __init__(self, inner_optimizer, initial_scale=2.0**15, dynamic_growth_steps=2000, name=None, **kwargs):
         if not kwargs.pop("dynamic", True):
-            raise ValueError("LossScaleOptimizer: dynamic=False is not supported; set `loss_scale_factor` on the optimizer itself instead.")
+            raise ValueError(
+                "LossScaleOptimizer: dynamic=False is not supported; set `loss_scale_factor` on the optimizer "
+                "itself instead."
+            )
         for argument in _NOT_HERE:
             value = kwargs.pop(argument, None)
             if value not in (None, False) and not (argument == "ema_momentum" and value == 0.99):
-                raise ValueError(f"LossScaleOptimizer: set `{argument}` on the `inner_optimizer`. Received: {argument}={value}")
+                raise ValueError(
+                    f"LossScaleOptimizer: set `{argument}` on the `inner_optimizer`. Received: "
+                    f"{argument}={value}"
+                )
         if kwargs:
             raise ValueError(f"LossScaleOptimizer: unknown arguments: {', '.join(f'`{k}`' for k in sorted(kwargs))}")
         super().__init__(0.0, name=name)

@@ -53,7 +53,10 @@ class OptimizerMap(MutableMapping):
         """Return the optimizer of a variable; more than one match is a ValueError."""
         matching = [key for key in self._optimizer_map if re.search(key, variable.path)]
         if len(matching) > 1:
-            raise ValueError(f"OptimizerMap: the variable {variable.path!r} matches several keys: {matching}. Make them exclude each other.")
+            raise ValueError(
+                f"OptimizerMap: the variable {variable.path!r} matches several keys: {matching}. Make them "
+                "exclude each other."
+            )
         return self._optimizer_map[matching[0]] if matching else self.default_optimizer
 
     def get_config(self) -> dict[str, Any]:
@@ -90,7 +93,10 @@ class MultiOptimizer(Optimizer):
         if isinstance(optimizer_map, Optimizer):
             optimizer_map = OptimizerMap(optimizer_map)
         if not callable(optimizer_map):
-            raise ValueError(f"MultiOptimizer: optimizer_map must be an OptimizerMap, a function or an optimizer, got {optimizer_map!r}.")
+            raise ValueError(
+                "MultiOptimizer: optimizer_map must be an OptimizerMap, a function or an optimizer, got "
+                f"{optimizer_map!r}."
+            )
         self._optimizers: list[Optimizer] = []
         super().__init__(0.0, name=name)
         self._map: Callable = optimizer_map

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from multikeras import config, ops
+from multikeras import config, initializers, ops
 from multikeras.backend import current, scope
 from multikeras.core import naming
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
@@ -19,7 +19,10 @@ from multikeras.optimizers.schedules.schedule import LearningRateSchedule
 
 
 def frozen(variable: Any) -> Any:
-    """Return the value of a variable as a constant to differentiation."""
+    """Return the value of a variable as a constant to differentiation.
+
+    It may change when the variable is assigned: compute with it first.
+    """
     return current.stop_gradient(current.read(variable.value))
 
 
@@ -74,9 +77,15 @@ class Optimizer:
         if use_ema and not 0 <= ema_momentum <= 1:
             raise ValueError(f"`ema_momentum` must be in the range [0, 1]. Received: {ema_momentum=}")
         if ema_overwrite_frequency and (not isinstance(ema_overwrite_frequency, int) or ema_overwrite_frequency < 1):
-            raise ValueError(f"`ema_overwrite_frequency` must be an integer >= 1 or None. Received: {ema_overwrite_frequency=}")
+            raise ValueError(
+                "`ema_overwrite_frequency` must be an integer >= 1 or None. Received: "
+                f"{ema_overwrite_frequency=}"
+            )
         if gradient_accumulation_steps is not None and gradient_accumulation_steps < 2:
-            raise ValueError(f"`gradient_accumulation_steps` must be an integer >= 2. Received: {gradient_accumulation_steps=}")
+            raise ValueError(
+                "`gradient_accumulation_steps` must be an integer >= 2. Received: "
+                f"{gradient_accumulation_steps=}"
+            )
         self.name = name or naming.auto_name(type(self).__name__)
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
@@ -144,9 +153,10 @@ class Optimizer:
     ) -> Variable:
         """Return a new variable of the optimizer."""
         with naming.name_scope(self.name, caller=self):
-            return self._tracked(
-                Variable(initializer, shape=shape, dtype=dtype, trainable=False, aggregation=aggregation, layout=layout, name=name)
+            variable = Variable(
+                initializers.get(initializer), shape, dtype, trainable=False, aggregation=aggregation, layout=layout, name=name
             )
+        return self._tracked(variable)
 
     def add_variable_from_reference(
         self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
@@ -233,8 +243,8 @@ class Optimizer:
             return
         if isinstance(old, LearningRateSchedule) and not new_is_function:
             raise TypeError(
-                f"{type(self).__name__} was made with a LearningRateSchedule: its learning_rate cannot be set to a number. Make it "
-                "with a number instead, or set another schedule."
+                f"{type(self).__name__} was made with a LearningRateSchedule: its learning_rate cannot be set to a number. "
+                "Make it with a number instead, or set another schedule."
             )
         if isinstance(old, Variable):
             self._variables = [v for v in self._variables if v is not old]
@@ -268,8 +278,8 @@ class Optimizer:
         if trainable_variables is None:
             if len(grads) != len(self._trainable_variables):
                 raise ValueError(
-                    f"{type(self).__name__}.apply: {len(grads)} gradients for {len(self._trainable_variables)} trainable variables "
-                    "that the optimizer was built with. Gradients must match these one to one."
+                    f"{type(self).__name__}.apply: {len(grads)} gradients for {len(self._trainable_variables)} trainable "
+                    "variables that the optimizer was built with. Gradients must match these one to one."
                 )
             variables = self._trainable_variables
         else:
@@ -347,7 +357,7 @@ class Optimizer:
                     v.assign(g)
             grads = [g for g, v in zip(grads, variables) if not v.overwrite_with_gradient]
             variables = [v for v in variables if not v.overwrite_with_gradient]
-        grads = [g if current.dtype(g) == v.dtype else ops.cast(g, v.dtype) for g, v in zip(map(ops.convert_to_tensor, grads), variables)]
+        grads = [ops.convert_to_tensor(g, dtype=v.dtype) for g, v in zip(grads, variables)]
         grads = self._clip_gradients(grads)
         learning_rate = ops.convert_to_tensor(self._get_current_learning_rate())
         self._apply_weight_decay(variables, learning_rate)
@@ -366,7 +376,9 @@ class Optimizer:
             return [g * ops.cast(factor, g.dtype) for g in grads]
         return grads
 
-    def exclude_from_weight_decay(self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None) -> None:
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
         """Take no weight decay off these variables, or those whose name contains one of `var_names` (regular expressions)."""
         self._not_decayed = {id(v) for v in var_list or ()}
         self._not_decayed_pattern = re.compile("|".join(var_names)) if var_names else None
@@ -406,14 +418,18 @@ class Optimizer:
         """Return new values of the trainable variables and of the optimizer's, given the old ones; change nothing."""
         if not self.built:
             raise ValueError(
-                f"To call `stateless_apply`, {type(self).__name__} must be built: call optimizer.build(trainable_variables) first."
+                f"To call `stateless_apply`, {type(self).__name__} must be built: call "
+                "optimizer.build(trainable_variables) first."
             )
         for what, given, own in (
             ("optimizer_variables", optimizer_variables, self.variables),
             ("trainable_variables", trainable_variables, self._trainable_variables),
         ):
             if len(given) != len(own):
-                raise ValueError(f"Argument `{what}` must be {len(own)} tensors, as many as {type(self).__name__} has. Received {len(given)}.")
+                raise ValueError(
+                    f"Argument `{what}` must be {len(own)} tensors, as many as {type(self).__name__} has. "
+                    f"Received {len(given)}."
+                )
         mine, theirs = self.variables, self._trainable_variables
         with scope.StatelessScope([*zip(theirs, trainable_variables), *zip(mine, optimizer_variables)]) as values:
             self.apply(grads)
@@ -424,10 +440,16 @@ class Optimizer:
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Write all of the optimizer's variables, in their order."""
         if not self.built:
-            raise ValueError("You are calling `set_weights()` on an optimizer that is not built. Call optimizer.build(trainable_variables) first.")
+            raise ValueError(
+                "You are calling `set_weights()` on an optimizer that is not built. Call "
+                "optimizer.build(trainable_variables) first."
+            )
         for variable, weight in zip(self.variables, weights, strict=True):
             if tuple(variable.shape) != tuple(weight.shape):
-                raise ValueError(f"Optimizer variable {variable.path} has shape {variable.shape}, the given weight {tuple(weight.shape)}.")
+                raise ValueError(
+                    f"Optimizer variable {variable.path} has shape {variable.shape}, the given weight "
+                    f"{tuple(weight.shape)}."
+                )
             variable.assign(weight)
 
     def save_own_variables(self, store: Any) -> None:

@@ -82,7 +82,9 @@ class OrthogonalRegularizer(Regularizer):
     def __call__(self, x: Any) -> Any:
         x = ops.convert_to_tensor(x)
         if len(x.shape) != 2:
-            raise ValueError(f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={tuple(x.shape)}")
+            raise ValueError(
+                f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={tuple(x.shape)}"
+            )
         rows = x if self.mode == "rows" else ops.transpose(x)
         rows = ops.normalize(rows, axis=-1)
         cosines = ops.matmul(rows, ops.transpose(rows))

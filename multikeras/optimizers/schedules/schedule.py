@@ -30,7 +30,9 @@ class ExponentialDecay(LearningRateSchedule):
         self.initial_learning_rate, self.decay_steps, self.decay_rate = initial_learning_rate, decay_steps, decay_rate
         self.staircase, self.name = staircase, name
         if decay_steps <= 0:
-            raise ValueError(f"{type(self).__name__}: Argument `decay_steps` must be > 0. Received: decay_steps={decay_steps}")
+            raise ValueError(
+                f"{type(self).__name__}: Argument `decay_steps` must be > 0. Received: decay_steps={decay_steps}"
+            )
 
     def _periods(self, step):
         periods = _float(step) / self.decay_steps
@@ -78,11 +80,15 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 class PolynomialDecay(LearningRateSchedule):
     """Go to `end_learning_rate` in `decay_steps` along a power of the way left; with `cycle`, again and again, ever longer."""
 
-    def __init__(self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle=False, name="PolynomialDecay"):
+    def __init__(
+        self, initial_learning_rate, decay_steps, end_learning_rate=0.0001, power=1.0, cycle=False, name="PolynomialDecay"
+    ):
         if decay_steps <= 0:
-            raise ValueError(f"PolynomialDecay: Argument `decay_steps` must be > 0. Received: decay_steps={decay_steps}")
-        self.initial_learning_rate, self.decay_steps, self.end_learning_rate = initial_learning_rate, decay_steps, end_learning_rate
-        self.power, self.cycle, self.name = power, cycle, name
+            raise ValueError(
+                f"PolynomialDecay: Argument `decay_steps` must be > 0. Received: decay_steps={decay_steps}"
+            )
+        self.initial_learning_rate, self.end_learning_rate = initial_learning_rate, end_learning_rate
+        self.decay_steps, self.power, self.cycle, self.name = decay_steps, power, cycle, name
 
     def __call__(self, step: Any) -> Any:
         step, length = _float(step), ops.cast(self.decay_steps, "float32")
@@ -124,7 +130,10 @@ class CosineDecayRestarts(LearningRateSchedule):
 
     def __init__(self, initial_learning_rate, first_decay_steps, t_mul=2.0, m_mul=1.0, alpha=0.0, name="SGDRDecay"):
         if first_decay_steps <= 0:
-            raise ValueError(f"CosineDecayRestarts: Argument `first_decay_steps` must be > 0. Received: first_decay_steps={first_decay_steps}")
+            raise ValueError(
+                "CosineDecayRestarts: Argument `first_decay_steps` must be > 0. Received: "
+                f"first_decay_steps={first_decay_steps}"
+            )
         self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
         self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
 
