@@ -104,3 +104,23 @@ def map_structure_up_to(shallow_structure: Any, func: Callable, *structures: Any
     spec = optree.tree_structure(shallow_structure, none_is_leaf=True, namespace="multikeras")
     rows = zip(*(spec.flatten_up_to(s) for s in structures))
     return optree.tree_unflatten(spec, [func(*row) for row in rows])
+
+
+def map_shape_structure(func: Callable, structure: Any) -> Any:
+    """Apply `func` to the shapes of a structure: tuples and lists of nothing but ints and Nones.
+
+    >>> from multikeras import tree
+    >>> tree.map_shape_structure(len, [(2, None), {"a": (1, 2, 3)}])
+    [2, {'a': 3}]
+    """
+
+    def mapped(x):
+        if isinstance(x, (list, tuple)) and all(isinstance(d, (int, type(None))) for d in x):
+            return func(x)
+        if isinstance(x, dict):
+            return {k: mapped(v) for k, v in x.items()}
+        if isinstance(x, (list, tuple)):
+            return type(x)(map(mapped, x))
+        return func(x)
+
+    return mapped(structure)

@@ -11,7 +11,7 @@ from multikeras.layers.activations.activation import ReLU as ReLU
 from multikeras.layers.activations.activation import Softmax as Softmax
 from multikeras.layers.attention.attention import AdditiveAttention as AdditiveAttention
 from multikeras.layers.attention.attention import Attention as Attention
-from multikeras.layers.attention.multi_head_attention import GroupQueryAttention as GroupQueryAttention
+from multikeras.layers.attention.multi_head_attention import GroupedQueryAttention as GroupQueryAttention  # noqa: F401
 from multikeras.layers.attention.multi_head_attention import MultiHeadAttention as MultiHeadAttention
 from multikeras.layers.convolution.faces import Conv1D as Conv1D
 from multikeras.layers.convolution.faces import Conv1DTranspose as Conv1DTranspose

@@ -3,6 +3,7 @@
 from typing import Any
 
 from multikeras import initializers, ops
+from multikeras.core import naming
 
 
 class LowRankAdapted:
@@ -48,8 +49,8 @@ class LowRankAdapted:
         if self.lora_enabled:
             raise ValueError(f"{what} can be called once only; lora is already enabled with rank {self.lora_rank}.")
         shape = tuple(frozen.shape)
-        with self.reopened():
-            regularizer = getattr(self, f"{target}_regularizer", None)
+        regularizer = getattr(self, f"{target}_regularizer", None)
+        with naming.name_scope(self.name, caller=self, override_parent=self.path.rpartition("/")[0]):
             for letter, size, initializer in (
                 ("a", (*shape[:-1], rank), a_initializer), ("b", (rank, shape[-1]), b_initializer),
             ):  # fmt: skip
@@ -59,7 +60,7 @@ class LowRankAdapted:
                 )  # fmt: skip
                 setattr(self, f"lora_{target}_{letter}", factor)
                 setattr(self, f"lora_{letter}", factor)
-            frozen.trainable = False
+        frozen.trainable = False
         self.lora_enabled = True
         self.lora_rank = rank
         self.lora_alpha = lora_alpha if lora_alpha is not None else rank

@@ -7,6 +7,7 @@ from multikeras.core.tree import flatten as flatten
 from multikeras.core.tree import flatten_with_path as flatten_with_path
 from multikeras.core.tree import is_nested as is_nested
 from multikeras.core.tree import lists_to_tuples as lists_to_tuples
+from multikeras.core.tree import map_shape_structure as map_shape_structure
 from multikeras.core.tree import map_structure as map_structure
 from multikeras.core.tree import map_structure_up_to as map_structure_up_to
 from multikeras.core.tree import pack_sequence_as as pack_sequence_as

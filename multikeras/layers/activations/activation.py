@@ -14,7 +14,7 @@ class Elementwise(Layer):
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self.built = type(self).build is Layer.build
 
 
 class Activation(Elementwise):

@@ -78,16 +78,21 @@ class Attention(Layer):
             sums = sums * self.scale
         return self.concat_score_weight * ops.sum(ops.tanh(sums), axis=-1)
 
+    def _calculate_score_mask(self, scores, v_mask, use_causal_mask):
+        """Return which sources each target may see, None for all."""
+        allowed = None if v_mask is None else ops.expand_dims(ops.cast(v_mask, "bool"), -2)
+        if not use_causal_mask:
+            return allowed
+        causal = ops.expand_dims(positions(scores, -2) >= ops.transpose(positions(scores, -1)), 0)
+        return causal if allowed is None else ops.logical_and(allowed, causal)
+
     def call(self, inputs, mask=None, training=False, return_attention_scores=False, use_causal_mask=False):
         self._check_inputs(inputs, mask)
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
         query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
-        allowed = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), -2)
-        if use_causal_mask:
-            causal = ops.expand_dims(positions(query, 1) >= ops.transpose(positions(value, 1)), 0)
-            allowed = causal if allowed is None else ops.logical_and(allowed, causal)
-        weights = masked_softmax(self.scores(query, key), allowed, 1)
+        scores = self.scores(query, key)
+        weights = masked_softmax(scores, self._calculate_score_mask(scores, value_mask, use_causal_mask), 1)
         if training and self.dropout > 0:
             weights = random.dropout(weights, self.dropout, seed=self.seed_generator)
         result = ops.matmul(weights, value)

@@ -17,6 +17,7 @@ class Attending(Layer):
 
     not_in_config = ("flash_attention",)
     also_in_config = ("activity_regularizer",)
+    _axes: tuple[int, ...] = (1,)
 
     def _set_up(self, flash_attention: bool | None, dropout: float, sliding_window: int | None) -> None:
         self._flash_attention = is_flash_attention_enabled() if flash_attention is None else flash_attention
@@ -63,17 +64,33 @@ class Attending(Layer):
         self._output_dense.build(inner)
         self._dropout_layer = Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
 
-    def _attended(self, query, key, value, axes, mask, training, scores_too, keys_of=None):
+    def _attended(self, query, key, value, mask, training, scores_too, keys_of=None):
         gate = self._gate_dense(query) if self.use_gate else None
         query, key, value = self._query_dense(query), self._key_dense(key), self._value_dense(value)
         if keys_of:
             key, value = (ops.repeat(x, keys_of, axis=2) for x in (key, value))
-        drop = (lambda s: self._dropout_layer(s, training=training)) if training and self.dropout > 0 else None
-        output, scores = attend(query, key, value, axes, mask, drop, scores_too, self._flash_attention)
+        more = {"return_attention_scores": True} if scores_too else {}
+        output, scores = self._compute_attention(query, key, value, mask, training, **more)
         if gate is not None:
             output = output * ops.sigmoid(gate)
         output = self._output_dense(output)
         return (output, scores) if scores_too else output
+
+    def _compute_attention(self, query, key, value, attention_mask=None, training=None,
+                           return_attention_scores=False, use_causal_mask=False):  # fmt: skip
+        """Return what the projected queries attend to and the scores, or None for these: subclasses may override it."""
+        if self._flash_attention and return_attention_scores:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: flash attention computes no scores. Leave return_attention_scores "
+                "False, or make the layer with flash_attention=False."
+            )
+        if use_causal_mask:
+            attention_mask = combined_mask(query, key, None, None, None, attention_mask, True, None)
+        drop = (lambda s: self._dropout_layer(s, training=training)) if training and self.dropout > 0 else None
+        return attend(
+            ops.convert_to_tensor(query), ops.convert_to_tensor(key), ops.convert_to_tensor(value), self._axes,
+            attention_mask, drop, return_attention_scores, self._flash_attention,
+        )  # fmt: skip
 
     def compute_mask(self, query, mask=None, query_mask=None, **kwargs):
         mask = query_mask if query_mask is not None else mask
@@ -161,6 +178,7 @@ class MultiHeadAttention(Attending):
             self.attention_axes = tuple(range(1, rank - 1))
         else:
             self.attention_axes = tuple(a % rank for a in self.attention_axes)
+        self._axes = self.attention_axes
         query, value = (self.num_heads, self.key_dim), (self.num_heads, self.value_dim)
         self._build_projections(
             {"query": query_shape, "key": key_shape, "value": value_shape},
@@ -174,7 +192,7 @@ class MultiHeadAttention(Attending):
             query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, self.sliding_window
         )
         key = value if key is None else key
-        return self._attended(query, key, value, self.attention_axes, mask, training, return_attention_scores)
+        return self._attended(query, key, value, mask, training, return_attention_scores)
 
     @property
     def query_dense(self):
@@ -197,7 +215,7 @@ class MultiHeadAttention(Attending):
         return self._output_dense
 
 
-class GroupQueryAttention(Attending):
+class GroupedQueryAttention(Attending):
     """Attention in which several heads of the query share one of key and value (Ainslie et al. 2023, arXiv:2305.13245).
 
     Args:
@@ -240,7 +258,7 @@ class GroupQueryAttention(Attending):
             positive(self, argument, getattr(self, argument))
         if num_query_heads % num_key_value_heads:
             raise ValueError(
-                f"GroupQueryAttention: num_query_heads={num_query_heads} must be a multiple of "
+                f"GroupedQueryAttention: num_query_heads={num_query_heads} must be a multiple of "
                 f"num_key_value_heads={num_key_value_heads}."
             )
         self.num_repeats = num_query_heads // num_key_value_heads
@@ -260,4 +278,4 @@ class GroupQueryAttention(Attending):
             query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, self.sliding_window
         )
         key = value if key is None else key
-        return self._attended(query, key, value, (1,), mask, training, return_attention_scores, self.num_repeats)
+        return self._attended(query, key, value, mask, training, return_attention_scores, self.num_repeats)

@@ -3,7 +3,16 @@
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import channel_axis, keep, one_of, positive, sizes, standardize_data_format, weight
+from multikeras.layers._arguments import (
+    channel_axis,
+    keep,
+    one_of,
+    positive,
+    sizes,
+    spatial_axes,
+    standardize_data_format,
+    weight,
+)
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.layers.lora import LowRankAdapted
@@ -45,6 +54,18 @@ class Windowed(Layer):
             )
         self.input_spec = InputSpec(min_ndim=self.rank + 2, axes={axis: channels})
         return channels
+
+    def _check_fit(self, inputs) -> None:
+        """Raise ValueError where a window is larger than what it moves over."""
+        axes = spatial_axes(self.data_format, self.rank)
+        for axis, size, dilation in zip(axes, self.kernel_size, self.dilation_rate):
+            have = inputs.shape[axis]
+            if self.padding == "valid" and have is not None and have <= (size - 1) * dilation:
+                raise ValueError(
+                    f"{type(self).__name__} {self.name!r}: Computed output size would be zero or negative. A window of "
+                    f"kernel_size={self.kernel_size} with dilation_rate={self.dilation_rate} does not fit into inputs of "
+                    f"shape {tuple(inputs.shape)}."
+                )
 
     def _finish(self, outputs):
         """Add the bias and apply the activation."""
@@ -119,6 +140,7 @@ class Conv(LowRankAdapted, Windowed):
         return self.with_lora(self._kernel)
 
     def call(self, inputs):
+        self._check_fit(inputs)
         padding = self.padding
         if padding == "causal":
             before = self.dilation_rate[0] * (self.kernel_size[0] - 1)
@@ -167,6 +189,11 @@ class ConvTranspose(Windowed):
         self._check()
         if output_padding is not None:
             self.output_padding = sizes(self, "output_padding", output_padding, self.rank, least=0)
+            if any(extra >= stride for extra, stride in zip(self.output_padding, self.strides)):
+                raise ValueError(
+                    f"{type(self).__name__} {self.name!r}: output_padding must be smaller than strides, got "
+                    f"output_padding={self.output_padding} and strides={self.strides}."
+                )
 
     def build(self, input_shape):
         channels = self._channels(input_shape)

@@ -49,6 +49,7 @@ class DepthwiseConv(Windowed):
         self.bias = weight(self, "bias", (channels * self.depth_multiplier,)) if self.use_bias else None
 
     def call(self, inputs):
+        self._check_fit(inputs)
         outputs = ops.depthwise_conv(
             inputs, self.kernel, self.strides, self.padding, self.data_format, self.dilation_rate
         )
@@ -105,6 +106,7 @@ class SeparableConv(Windowed):
         self.bias = weight(self, "bias", (self.filters,)) if self.use_bias else None
 
     def call(self, inputs):
+        self._check_fit(inputs)
         outputs = ops.separable_conv(
             inputs, self.depthwise_kernel, self.pointwise_kernel, self.strides, self.padding, self.data_format,
             self.dilation_rate,

@@ -99,7 +99,7 @@ def plan_equation(equation: str, bias_axes: str | None, input_shape: tuple, outp
         )
     named, named_out = given.replace("...", ""), after.replace("...", "")
     elided = rank - len(named)
-    if elided < 0 or (elided and not dots):
+    if elided < 0:
         raise ValueError(
             f"EinsumDense: equation={equation!r} names {len(named)} axes, its input has shape "
             f"{input_shape}."

@@ -16,7 +16,7 @@ class Identity(Layer):
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         return inputs

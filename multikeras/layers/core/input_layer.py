@@ -57,7 +57,7 @@ class InputLayer(Layer):
         self.batch_shape = batch_shape
         self.sparse, self.ragged, self.optional = bool(sparse), bool(ragged), optional
         self._dtype = dtype
-        self.built = True
+        self.built = type(self).build is Layer.build
         Node(self, outputs=output)
         self.input_spec = InputSpec(shape=batch_shape, dtype=None, optional=optional, name=self.name)
 

@@ -42,7 +42,7 @@ class Lambda(Layer):
             self.supports_masking = True
         names = inspect.signature(function).parameters if callable(function) else {}
         self._passes = [name for name in ("mask", "training") if name in names]
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs, mask=None, training=None):
         given = {"mask": mask, "training": training}

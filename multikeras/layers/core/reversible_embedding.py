@@ -50,6 +50,10 @@ class ReversibleEmbedding(Embedding):
             shape = (self.output_dim, self.input_dim)
             self.reverse_embeddings = weight(self, "reverse_embeddings", shape, kind="embeddings")
 
+    def compute_mask(self, inputs, mask=None):
+        # Floats are vectors to be projected back, not indices.
+        return None if "float" in ops.dtype(inputs) else super().compute_mask(inputs, mask)
+
     def call(self, inputs, reverse=False):
         if not reverse:
             return super().call(inputs)

@@ -49,7 +49,8 @@ class Concatenate(Layer):
         axis = self.axis % rank
         depth = max(len(m.shape) for m in mask if m is not None)
         whole = [
-            ops.ones(ops.shape(x)[:depth], dtype="bool") if m is None else m for x, m in zip(inputs, mask)
+            ops.ones_like(x[(slice(None),) * depth + (0,) * (rank - depth)], dtype="bool") if m is None else m
+            for x, m in zip(inputs, mask)
         ]
         if axis >= depth:
             return functools.reduce(ops.logical_or, whole)

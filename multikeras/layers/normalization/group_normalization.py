@@ -39,7 +39,10 @@ class GroupNormalization(Layer):
         gamma_constraint: Any = None,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        # Inputs are not cast before they are normalized: large ones would overflow half precision.
+        super().__init__(**{"autocast": False, **kwargs})
+        if not isinstance(groups, int) or (groups < 1 and groups != -1):
+            raise ValueError(f"GroupNormalization: argument `groups` must be a positive integer or -1, got {groups!r}.")
         keep(self, locals())
         self.gamma = self.beta = None
         self.supports_masking = True

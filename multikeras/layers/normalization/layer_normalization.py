@@ -41,7 +41,8 @@ class LayerNormalization(Layer):
         self.rms_scaling = rms_scaling = kwargs.pop("rms_scaling", False)
         if rms_scaling:
             warnings.warn("LayerNormalization: rms_scaling is deprecated, use RMSNormalization.", stacklevel=2)
-        super().__init__(**kwargs)
+        # Inputs are not cast before they are normalized: large ones would overflow half precision.
+        super().__init__(**{"autocast": False, **kwargs})
         keep(self, locals())
         self.axis = checked_axis(self, axis)
         self.gamma = self.beta = None

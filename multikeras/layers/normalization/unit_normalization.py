@@ -24,7 +24,7 @@ class UnitNormalization(Layer):
             raise TypeError(f"UnitNormalization: axis must be an int or a list or tuple of ints, got axis={axis!r}.")
         self.axis = list(axis) if isinstance(axis, (list, tuple)) else axis
         self.supports_masking = True
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         squares = ops.sum(ops.square(inputs), axis=self.axis, keepdims=True)

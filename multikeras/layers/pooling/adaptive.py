@@ -23,7 +23,7 @@ class AdaptivePooling(Layer):
         self.output_size = _output_size(self, output_size)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
 
 def _output_size(layer: AdaptivePooling, value: Any) -> tuple[int, ...]:

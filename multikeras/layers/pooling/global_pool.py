@@ -23,7 +23,7 @@ class GlobalPooling(Layer):
         self.data_format = standardize_data_format(data_format)
         self.keepdims = keepdims
         self.input_spec = InputSpec(ndim=self.rank + 2)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     @property
     def axes(self) -> tuple[int, ...]:

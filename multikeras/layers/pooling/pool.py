@@ -35,7 +35,7 @@ class Pooling(Layer):
         self.padding = one_of(self, "padding", padding, ("valid", "same"))
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
 
 class MaxPooling(Pooling):

@@ -49,6 +49,8 @@ class ConvLSTMCell(DropoutRNNCell, Layer):
         self.kernel_size = sizes(what, "kernel_size", kernel_size, rank)
         self.strides = sizes(what, "strides", strides, rank)
         self.dilation_rate = sizes(what, "dilation_rate", dilation_rate, rank)
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ValueError(f"{what}: strides={self.strides} and dilation_rate={self.dilation_rate} cannot both exceed 1.")
         self.padding = one_of(what, "padding", padding, ("valid", "same"))
         self.data_format = standardize_data_format(data_format)
         self.dropout, self.recurrent_dropout = min(1.0, max(0.0, dropout)), min(1.0, max(0.0, recurrent_dropout))

@@ -25,7 +25,7 @@ class ActivityRegularization(Layer):
         self.supports_masking = True
         self.l1 = l1
         self.l2 = l2
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         return inputs

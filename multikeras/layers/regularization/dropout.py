@@ -22,7 +22,7 @@ class Noisy(Layer):
         if rate > 0:
             self.seed_generator = SeedGenerator(seed)
         self.supports_masking = True
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs, training=False):
         return self.perturbed(inputs) if training and getattr(self, self.amount) > 0 else inputs

@@ -40,7 +40,7 @@ class Bordered(Layer):
     def _set_up(self, data_format: str | None) -> None:
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def _pairs_by_axis(self, pairs) -> dict[int, tuple[int, int]]:
         pairs = (pairs,) if self.rank == 1 else pairs

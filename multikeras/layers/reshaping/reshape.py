@@ -24,7 +24,7 @@ class Flatten(Layer):
         super().__init__(**kwargs)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(min_ndim=1)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         rank = len(inputs.shape)
@@ -61,7 +61,7 @@ class Reshape(Layer):
                 f"target_shape={target_shape}."
             )
         self.target_shape = target_shape
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         sizes, target = inputs.shape[1:], self.target_shape
@@ -101,7 +101,7 @@ class Permute(Layer):
                 "once."
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         return ops.transpose(inputs, (0, *self.dims))
@@ -126,7 +126,7 @@ class RepeatVector(Layer):
             raise ValueError(f"RepeatVector: n should be a positive integer, got n={n}.")
         self.n = n
         self.input_spec = InputSpec(ndim=2)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         return ops.repeat(ops.expand_dims(inputs, 1), self.n, axis=1)

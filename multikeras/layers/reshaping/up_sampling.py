@@ -37,7 +37,7 @@ class UpSampling1D(Layer):
             raise ValueError(f"UpSampling1D: size should be a positive integer, got size={size}.")
         self.size = size
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         return repeated(inputs, (1,), (self.size,))
@@ -64,7 +64,7 @@ class UpSampling2D(Layer):
         self.data_format = standardize_data_format(data_format)
         self.interpolation = one_of(self, "interpolation", interpolation, _INTERPOLATIONS)
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         axes = spatial_axes(self.data_format, 2)
@@ -93,7 +93,7 @@ class UpSampling3D(Layer):
         self.size = sizes(self, "size", size, 3)
         self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=5)
-        self.built = True
+        self.built = type(self).build is Layer.build
 
     def call(self, inputs):
         return repeated(inputs, spatial_axes(self.data_format, 3), self.size)
