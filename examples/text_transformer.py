@@ -5,10 +5,11 @@ The text is the help that comes with every Python (`pydoc_data.topics`).
     multikeras examples/text_transformer.py
 """
 
+from pydoc_data.topics import topics
+
 import keras
 import numpy as np
 from keras import layers, ops
-from pydoc_data.topics import topics
 
 CONTEXT, WIDTH, HEADS, BLOCKS = 48, 64, 4, 2
 

@@ -313,7 +313,8 @@ class Backend:
         raise NotImplementedError
 
     def conv_transpose(self, x: Tensor, kernel: Tensor, strides: tuple[int, ...], padding: str,
-                       output_padding: tuple[int | None, ...], dilation: tuple[int, ...], data_format: str) -> Tensor:  # fmt: skip
+                       output_padding: tuple[int | None, ...], dilation: tuple[int, ...],
+                       data_format: str) -> Tensor:  # fmt: skip
         """Correlate with `x` spread out by strides: the transpose of `conv`.
 
         `kernel`: (*window, filters, channels of x). `padding`: "valid" or "same". Sizes are those of
@@ -412,7 +413,9 @@ class Backend:
         """Run `state = body(*state)` (a tuple) while `condition(*state)`. Body may write Variables."""
         raise NotImplementedError
 
-    def scan(self, f: Callable, init: Tree, xs: Tree, length: int | None, reverse: bool = False, unroll: int = 1) -> tuple[Tree, Tree]:
+    def scan(
+        self, f: Callable, init: Tree, xs: Tree, length: int | None, reverse: bool = False, unroll: int = 1
+    ) -> tuple[Tree, Tree]:
         """Run `carry, y = f(carry, x)` over the leading axis of `xs` (None: `length` times); return carry and stacked ys."""
         raise NotImplementedError
 

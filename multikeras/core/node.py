@@ -47,7 +47,8 @@ class KerasTensor(Spec):
     operators: dict[str, Any] = {}  # filled by multikeras.ops
 
     def __repr__(self):
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, sparse={self.sparse}, ragged={self.ragged}, name={self.name}>"
+        kind = f"shape={self.shape}, dtype={self.dtype}, sparse={self.sparse}, ragged={self.ragged}"
+        return f"<KerasTensor {kind}, name={self.name}>"
 
     def _refuse(self, what: str):
         raise TypeError(

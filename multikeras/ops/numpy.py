@@ -93,9 +93,9 @@ from multikeras.ops.elementwise import isneginf as isneginf
 from multikeras.ops.elementwise import isposinf as isposinf
 from multikeras.ops.elementwise import isreal as isreal
 from multikeras.ops.elementwise import log as log
-from multikeras.ops.elementwise import log10 as log10
 from multikeras.ops.elementwise import log1p as log1p
 from multikeras.ops.elementwise import log2 as log2
+from multikeras.ops.elementwise import log10 as log10
 from multikeras.ops.elementwise import nan_to_num as nan_to_num
 from multikeras.ops.elementwise import negative as negative
 from multikeras.ops.elementwise import rad2deg as rad2deg

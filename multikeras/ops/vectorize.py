@@ -3,7 +3,6 @@
 import functools
 import re
 from collections.abc import Callable, Collection
-from typing import Any
 
 from multikeras.backend import SPEC, current
 from multikeras.backend.shapes import broadcast

@@ -38,8 +38,8 @@ def source_of(x: Any, y=None, sample_weight=None, batch_size=None, shuffle=False
         return (Generator if hasattr(x, "__next__") else Stream)(x, class_weight)
     kinds = sorted({type(leaf).__name__ for leaf in tree.flatten(x)})
     raise ValueError(
-        f"x of type {type(x).__name__} (holding {', '.join(kinds)}) cannot be used as data. Expected numpy arrays, native tensors, "
-        "pandas frames, a PyDataset, a generator, a tf.data.Dataset or a torch DataLoader."
+        f"x of type {type(x).__name__} (holding {', '.join(kinds)}) cannot be used as data. Expected numpy arrays, "
+        "native tensors, pandas frames, a PyDataset, a generator, a tf.data.Dataset or a torch DataLoader."
     )
 
 
