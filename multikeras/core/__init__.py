@@ -1,0 +1,1 @@
+"""What everything above the backends is made of: variables, symbolic tensors, names, trees, configs."""
