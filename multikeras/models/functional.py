@@ -42,6 +42,7 @@ class Functional(Model):
         self._all_layers = [op for op in self._graph.operations if isinstance(op, Layer)]
         self._single = len(flat_inputs) == 1 and isinstance(inputs, KerasTensor)
         self._input_specs = [_spec_of(x) for x in flat_inputs]
+        self._noted_extra = False
         self._output_names = _output_names(flat_outputs)
         self.built = True
         self._build_shapes = {"input_shape": tree.map_structure(lambda x: x.shape, inputs)}
@@ -125,21 +126,28 @@ class Functional(Model):
             missing = [n for n in names if n not in inputs]
             if missing:
                 raise ValueError(f"Model {self.name!r} misses input(s) {missing}; it received {sorted(inputs)}.")
-            extra = sorted(set(inputs) - set(names))
-            if extra:
-                warnings.warn(
-                    f"Model {self.name!r} was passed inputs it does not have: {extra}. They are ignored.", stacklevel=2
-                )
+            self._note_extra(inputs, names)
             flat = [inputs[n] for n in names]
         elif isinstance(struct, dict) and isinstance(inputs, dict):
             missing = [n for n in struct if n not in inputs]
             if missing:
                 raise ValueError(f"Model {self.name!r} misses input(s) {missing}; it received {sorted(inputs)}.")
+            self._note_extra(inputs, struct)
             flat = [x for name in sorted(struct) for x in tree.flatten(inputs[name])]
         else:
             flat = [inputs] if self._single and not isinstance(inputs, (list, tuple, dict)) else tree.flatten(inputs)
         check(self._input_specs, flat, self.name)
         return [_fit(x, spec) for x, spec in zip(flat, self.inputs)]
+
+    def _note_extra(self, inputs, names) -> None:
+        extra = sorted(set(inputs) - set(names))
+        if extra and not self._noted_extra:
+            self._noted_extra = True
+            warnings.warn(
+                f"The structure of `inputs` doesn't match the expected structure of model {self.name!r}: {extra} are not "
+                f"among its inputs {sorted(names)}. They are ignored.",
+                stacklevel=3,
+            )
 
     def compute_output_spec(self, inputs, training=None, mask=None):
         """Return shape and dtype of the outputs."""

@@ -1,6 +1,7 @@
 """What `compile` was given, fitted to the outputs of the model: losses and metrics by output."""
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from multikeras import losses, metrics, ops
 from multikeras.core import tree
@@ -93,8 +94,21 @@ def as_loss(given: Any) -> Loss | None:
     return LossFunctionWrapper(loss, name=name)
 
 
+class _Part(NamedTuple):
+    """One loss of the sum: where in the outputs it looks, and its weight."""
+
+    path: tuple
+    name: str
+    loss: Loss
+    weight: Any
+
+
 class CompiledLoss:
-    """The weighted sum of the losses of all outputs."""
+    """The weighted sum of the losses of all outputs.
+
+    A single loss is for every output. A dict or list nested like the outputs gives each its own. A list that does not
+    match them holds several losses for the same outputs; a function in it sees these outputs as a whole.
+    """
 
     def __init__(self, loss: Any, loss_weights: Any, output_names: list[str] | None):
         for leaf in tree.flatten(loss):
@@ -102,46 +116,119 @@ class CompiledLoss:
         self.loss, self.loss_weights, self.given_names = loss, loss_weights, output_names
         self.built = False
         self.metrics: list[Mean] = []
+        self.parts: list[_Part] = []
 
     def build(self, y_pred: Any) -> None:
         """Fit losses and weights to the outputs."""
-        names = self.names = output_names_of(y_pred, self.given_names)
-        self.losses = [as_loss(x) for x in by_output(self.loss, y_pred, names, "loss", spread=True)]
-        self.weights = by_output(
-            self.loss_weights, y_pred, names, "loss_weights", fill=1.0 if isinstance(self.loss_weights, dict) else None
-        )
-        if len(names) > 1 and sum(x is not None for x in self.losses) > 1:
-            self.metrics = [Mean(name=f"{n}_loss") for n, x in zip(names, self.losses) if x is not None]
+        self.names = output_names_of(y_pred, self.given_names)
+        self._leaf_names = _names_by_path(y_pred, self.given_names)
+        given, weights = self.loss, self.loss_weights
+        if not isinstance(y_pred, dict):
+            given, weights = (_listed(x, y_pred, self.names, a) for x, a in ((given, "loss"), (weights, "loss_weights")))
+        self.parts = list(self._parts_of(given, weights, y_pred, ()))
+        if len(self.names) > 1 and len(self.parts) > 1:
+            self.metrics = [Mean(name="loss") for _ in self.parts]
+            for metric, part in zip(self.metrics, self.parts):
+                metric.name = f"{part.name}_loss"  # may hold a '/', which paths of variables may not
         self.built = True
+
+    def _parts_of(self, loss: Any, weight: Any, y_pred: Any, path: tuple) -> Iterator[_Part]:
+        if loss is None:
+            return
+        if _is_single(loss):
+            for inner, _ in tree.flatten_with_path(y_pred):
+                yield self._part(path + tuple(inner), loss, _at(weight, inner))
+        elif isinstance(loss, dict):
+            if not isinstance(y_pred, dict) or not loss.keys() <= y_pred.keys():
+                have = sorted(y_pred) if isinstance(y_pred, dict) else self.names
+                raise ValueError(f"loss names outputs {sorted(loss)}, but the model's outputs are {have}.")
+            for key in y_pred:
+                yield from self._parts_of(loss.get(key), _at(weight, (key,)), y_pred[key], (*path, key))
+        elif _pairs_up(loss, y_pred):
+            for i, (one, inner) in enumerate(zip(loss, y_pred)):
+                yield from self._parts_of(one, _at(weight, (i,)), inner, (*path, i))
+        else:
+            for i, one in enumerate(loss):
+                inner_weight = weight[i] if isinstance(weight, (list, tuple)) and len(weight) == len(loss) else weight
+                if _is_single(one):
+                    yield self._part(path, one, inner_weight)
+                else:
+                    yield from self._parts_of(one, inner_weight, y_pred, path)
+
+    def _part(self, path: tuple, loss: Any, weight: Any) -> _Part:
+        name = self._leaf_names.get(path) or "/".join(map(str, path)) or "output"
+        return _Part(path, name, as_loss(loss), weight)  # type: ignore[arg-type]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         if not self.built:
             self.build(y_pred)
-        truths = targets_of(y_true, y_pred, self.names, "y")
-        weights = targets_of(sample_weight, y_pred, self.names, "sample_weight")
-        trackers = iter(self.metrics)
+        truth_like, weight_like = (
+            self._like_outputs(value, y_pred, what) for value, what in ((y_true, "y"), (sample_weight, "sample_weight"))
+        )
         total = None
-        for name, loss, weight, truth, predicted, rows in zip(
-            self.names, self.losses, self.weights, truths, tree.flatten(y_pred), weights
-        ):
-            if loss is None:
-                continue
+        for i, (path, name, loss, weight, truth) in enumerate((*part, _at(truth_like, part.path)) for part in self.parts):
             if truth is None:
-                raise ValueError(
-                    f"Output {name!r} has the loss {loss.name!r}, but no target was given for it (y is None)."
-                )
-            value = loss(truth, predicted, rows)
+                raise ValueError(f"Output {name!r} has the loss {loss.name!r}, but no target was given for it (y is None).")
+            value = loss(truth, _at(y_pred, path), _at(weight_like, path))
             if self.metrics:
-                next(trackers).update_state(value, sample_weight=_rows(predicted))
-            value = (
-                value
-                if weight is None
-                else value * ops.cast(weight, value.dtype)
-                if hasattr(weight, "dtype")
-                else value * weight
-            )
+                self.metrics[i].update_state(value, sample_weight=_rows(tree.flatten(_at(y_pred, path))[0]))
+            if weight is not None:
+                value = value * (ops.cast(weight, value.dtype) if hasattr(weight, "dtype") else weight)
             total = value if total is None else total + value
         return total
+
+    def _like_outputs(self, given: Any, y_pred: Any, what: str) -> Any:
+        """Return targets or weights nested like the outputs."""
+        if given is None:
+            return None
+        paths = [path for path, _ in tree.flatten_with_path(y_pred)]
+        if [path for path, _ in tree.flatten_with_path(given)] == paths:
+            return given
+        return tree.pack_sequence_as(y_pred, targets_of(given, y_pred, self.names, what))
+
+
+def _is_single(loss: Any) -> bool:
+    return not isinstance(loss, (dict, list, tuple)) or (isinstance(loss, dict) and {"class_name", "config"} <= loss.keys())
+
+
+def _listed(given: Any, y_pred: Any, names: list[str], argument: str) -> Any:
+    """Return a dict by output name as a list in the order of the outputs."""
+    if not isinstance(given, dict) or _is_single(given):
+        return given
+    found = by_output(given, y_pred, names, argument)
+    return found if isinstance(y_pred, (list, tuple)) else found[0]
+
+
+def _names_by_path(y_pred: Any, names: list[str] | None) -> dict[tuple, str]:
+    """Return the name of each output: the keys that lead to it, and the model's name where a list does."""
+    leaves = tree.flatten_with_path(y_pred)
+    names = names if names and len(names) == len(leaves) else [f"output_{i + 1}" for i in range(len(leaves))]
+    found = {}
+    for (path, _), name in zip(leaves, names):
+        keys = [k for k in path if isinstance(k, str)]
+        found[tuple(path)] = "/".join(keys if keys and isinstance(path[-1], str) else [*keys, name])
+    return found
+
+
+def _pairs_up(loss: Any, y_pred: Any) -> bool:
+    """Tell whether a list of losses is one for each of the outputs."""
+    return (
+        isinstance(y_pred, (list, tuple))
+        and len(loss) == len(y_pred)
+        and all(_is_single(one) or len(one) == 1 or isinstance(out, (list, tuple, dict)) for one, out in zip(loss, y_pred))
+    )
+
+
+def _at(structure: Any, path: Any) -> Any:
+    """Return what lies at `path`; what is not nested holds for everything below."""
+    for key in path:
+        if isinstance(structure, dict):
+            structure = structure.get(key)
+        elif isinstance(structure, (list, tuple)):
+            structure = structure[key] if isinstance(key, int) and key < len(structure) else None
+        else:
+            return structure
+    return structure
 
 
 def _rows(x: Any) -> Any:

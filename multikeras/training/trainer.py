@@ -423,6 +423,7 @@ class Trainer(Steps):
     def _on_batch(self, step, x, y, sample_weight, return_dict):
         source = Arrays(x, y, sample_weight, batch_size=1 << 62)
         self._prepare(source, training=step == "train_step")
+        self.reset_metrics()
         logs = _floats(self._the_programs().single(step)(next(source.batches(0))))
         return logs if return_dict else self._in_order(logs)
 
