@@ -212,12 +212,14 @@ class JaxBackend(JaxPrograms):
     # -- contract --------------------------------------------------------------------------------------------------
 
     def conv(self, x, kernel, strides, padding, dilation, groups, data_format):
+        self.convolutions += 1
         return lax.conv_general_dilated(
             x, kernel, strides, padding.upper() if isinstance(padding, str) else padding, rhs_dilation=dilation,
             dimension_numbers=_layouts(x.ndim, data_format, "IO"), feature_group_count=groups,
         )  # fmt: skip
 
     def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
+        self.convolutions += 1
         first = 2 if data_format == "channels_first" else 1
         pads = []
         for n, w, s, extra, step in zip(x.shape[first:], kernel.shape, strides, output_padding, dilation):
