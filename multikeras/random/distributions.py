@@ -80,7 +80,11 @@ def uniform(B, shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
     """
     (B, shape), dtype = _sizes(B, shape), _float("uniform", dtype)
     low, high = B.asarray(minval, dtype), B.asarray(maxval, dtype)
-    return _made(_uniform(B, key_from(B, seed), shape, dtype) * (high - low) + low)
+    above = _uniform(B, key_from(B, seed), shape, dtype) * (high - low)
+    if _portable():
+        # Never less; but compilers cannot merge product and sum around it, which would round once and differ in a bit.
+        above = B.maximum(above, -B.abs(high - low))
+    return _made(above + low)
 
 
 @op(tensors=0)

@@ -159,6 +159,15 @@ def test_portable_draws_are_the_hosts():
     np.testing.assert_array_equal(kept, host.uniform((8, 0), (33,)) >= 0.25)
 
 
+def test_portable_draws_do_not_change_when_compiled():
+    config.set_random("portable")
+    try:
+        draws = lambda: random.uniform((999,), -1.3, 3.7, seed=8)  # noqa: E731
+        np.testing.assert_array_equal(ops.convert_to_numpy(draws()), ops.convert_to_numpy(multikeras.jit(draws)()))
+    finally:
+        config.set_random("native")
+
+
 @pytest.mark.parametrize("shape", [(None, 3), [2, None]])
 def test_sizes_nobody_knows_yet(shape, mode):
     for x in (random.uniform(shape), random.normal(shape, seed=1), random.randint(shape, 0, 5), random.gamma(shape, 2.0)):
