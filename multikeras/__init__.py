@@ -21,6 +21,7 @@ from multikeras import mixed_precision as mixed_precision
 from multikeras import models as models
 from multikeras import ops as ops
 from multikeras import optimizers as optimizers
+from multikeras import preprocessing as preprocessing
 from multikeras import random as random
 from multikeras import regularizers as regularizers
 from multikeras import saving as saving

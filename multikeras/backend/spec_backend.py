@@ -275,7 +275,7 @@ class SpecBackend(Backend):
         inner = y.shape[-2] if y.ndim > 1 else y.shape[0]
         _same_size("matmul", f"inner dimensions of shapes {x.shape} and {y.shape}", x.shape[-1], inner)
         batch = _broadcast("matmul", Spec(x.shape[:-2]), Spec(y.shape[:-2]))
-        return Spec((*batch, *rows, *columns), x.dtype)
+        return Spec((*batch, *rows, *columns), x.dtype, x.sparse and y.sparse)
 
     def einsum(self, subscripts, *xs):
         terms, output = subscripts.replace(" ", "").split("->")

@@ -6,6 +6,7 @@ Each event is one line of JSON in the file EVENTS, so that what was found surviv
 batches: that would keep the trainer from running many steps in one dispatch.
 """
 
+import importlib
 import importlib.util
 import json
 import platform
@@ -19,7 +20,7 @@ if importlib.util.find_spec("multikeras") is None:
     sys.path.append(_root)
 
 _started = time.perf_counter()
-
+importlib.import_module("multikeras")
 _import_seconds = time.perf_counter() - _started
 
 import functools  # noqa: E402
@@ -64,6 +65,7 @@ class Recorder(callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_started = time.perf_counter()
+importlib.import_module("multikeras")
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()

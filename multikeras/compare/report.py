@@ -1,6 +1,7 @@
 """The comparison as one HTML file that needs nothing else: to read on screen, light or dark, or on paper."""
 
 import datetime
+import math
 import os
 import platform
 from html import escape
@@ -102,7 +103,7 @@ def _gap_figure(results: Results) -> str:
         Curve(name, gap.by_epoch, _color(results, results.backends[name]))
         for name, gap in gaps.items() if gap is not None
     ]  # fmt: skip
-    if not curves or results.reference is None:
+    if results.reference is None or not any(0 < v < math.inf for c in curves for v in c.values):
         return ""
     title = f"relative gap of the losses to those of {results.reference.backend}"
     level = (results.tolerance, f"tolerance {results.tolerance:g}") if results.tolerance > 0 else None

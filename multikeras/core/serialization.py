@@ -6,6 +6,7 @@ with `safe_mode=False`.
 """
 
 import codecs
+import difflib
 import functools
 import inspect
 import marshal
@@ -460,9 +461,12 @@ class Kind:
         return found
 
     def refuse(self, identifier: Any) -> None:
+        """Raise ValueError for what stands for nothing, with the nearest names that would."""
+        near = difflib.get_close_matches(identifier, self.table, 3) if isinstance(identifier, str) else []
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ValueError(
-            f"Could not interpret {self.what} identifier: {identifier!r}. Expected an instance, a config, a function or one of "
-            f"{', '.join(sorted(self.table))}."
+            f"Could not interpret {self.what} identifier: {identifier!r}.{hint} Expected an instance, a config, a function or "
+            f"one of {', '.join(sorted(self.table))}."
         )
 
 

@@ -38,10 +38,9 @@ def bits(name: str, line: str, example: str) -> Callable[[Any, Any], Tensor]:
     """Make the public op of a primitive on the bits of two tensors of bools or integers."""
 
     def function(B, x, y):
-        integers(B, name, x)
         return getattr(B, name)(x, y)
 
-    return face(tensors=2, promote=True)(_document(function, name, line, example))
+    return face(tensors=2, promote=True, direct=True)(_document(function, name, line, example))
 
 
 def constant(B: Any, x: Tensor, value: Any) -> Tensor:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from multikeras.ops._common import Tensor, as_bool, binary, bits, integers
-from multikeras.ops._op import face, op
+from multikeras.ops._common import Tensor, as_bool, binary, bits, unary
+from multikeras.ops._op import op
 
 # fmt: off
 equal = binary("equal", "Tell where two are equal.", "bool(ops.equal(1, 1.0)) -> True")
@@ -119,20 +119,10 @@ bitwise_or = bits("bitwise_or", "Combine bits by or.", "int(ops.bitwise_or(6, 3)
 bitwise_xor = bits("bitwise_xor", "Combine bits by exclusive or.", "int(ops.bitwise_xor(6, 3)) -> 5")
 left_shift = bits("left_shift", "Move bits left by `y`: times 2 to the power of y.", "int(ops.left_shift(3, 2)) -> 12")
 right_shift = bits("right_shift", "Move bits right by `y`, keeping the sign.", "int(ops.right_shift(-8, 1)) -> -4")
+bitwise_not = unary("bitwise_not", "Turn each bit over.", "int(ops.bitwise_not(0)) -> -1", inexact=False)
 # fmt: on
 bitwise_left_shift = left_shift
 bitwise_right_shift = right_shift
-
-
-@face
-def bitwise_not(B, x: Any) -> Tensor:
-    """Turn each bit over.
-
-    >>> int(ops.bitwise_not(0))
-    -1
-    """
-    integers(B, "bitwise_not", x)
-    return B.bitwise_not(x)
 
 
 bitwise_invert = bitwise_not

@@ -230,6 +230,8 @@ def average(B, x: Any, axis: Axis = None, weights: Any = None) -> Tensor:
 
 
 def _cumulate(add, B, x, axis, dtype):
+    if isinstance(axis, (tuple, list)) and len(axis) == 1:
+        axis = axis[0]
     x = B.cast(x, dtypes.standardize_dtype(dtype)) if dtype is not None else not_bool(B, x)
     return add(B.reshape(x, (-1,)), 0) if axis is None else add(x, axis)
 

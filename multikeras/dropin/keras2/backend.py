@@ -45,7 +45,7 @@ from multikeras.dropin.keras2.sequences import rnn as rnn
 from multikeras.utils.graph import clear_session as clear_session
 
 # The same name and arguments as in `ops`.
-abs, all, any, argmax, argmin = ops.abs, ops.all, ops.any, ops.argmax, ops.argmin
+abs, all, any = ops.abs, ops.all, ops.any
 cast, cos, cumprod, cumsum, dot, elu = ops.cast, ops.cos, ops.cumprod, ops.cumsum, ops.dot, ops.elu
 equal, exp, expand_dims, greater, greater_equal = ops.equal, ops.exp, ops.expand_dims, ops.greater, ops.greater_equal
 less, less_equal, log, maximum, mean, min, minimum = (
@@ -261,14 +261,24 @@ def clip(x, min_value, max_value):
 def relu(x, alpha=0.0, max_value=None, threshold=0.0):
     """Return x above `threshold`, alpha * (x - threshold) below, at most `max_value`."""
     x = ops.convert_to_tensor(x)
-    above = ops.where(x >= threshold, x, ops.zeros_like(x))
+    above = ops.where(x > threshold, x, ops.zeros_like(x))
     above = above if max_value is None else ops.minimum(above, ops.cast(max_value, above.dtype))
-    return above if alpha == 0.0 else ops.where(x >= threshold, above, (x - threshold) * alpha)
+    return above if alpha == 0.0 else ops.where(x > threshold, above, (x - threshold) * alpha)
 
 
 def hard_sigmoid(x):
     """Return 0.2 x + 0.5, kept within 0 and 1."""
     return ops.clip(x * 0.2 + 0.5, 0.0, 1.0)
+
+
+def argmax(x, axis=-1):
+    """Return where the largest entries are."""
+    return ops.argmax(x, axis)
+
+
+def argmin(x, axis=-1):
+    """Return where the smallest entries are."""
+    return ops.argmin(x, axis)
 
 
 def l2_normalize(x, axis=None):

@@ -1,7 +1,13 @@
 """Names of `keras.losses` in Keras 2."""
 
-from multikeras.losses import kl_divergence, log_cosh, mean_absolute_error, mean_absolute_percentage_error
-from multikeras.losses import mean_squared_error, mean_squared_logarithmic_error
+from multikeras.losses import (
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+)
 
 KLD = kld = kullback_leibler_divergence = kl_divergence
 MAE = mae = mean_absolute_error

@@ -49,11 +49,11 @@ def apply_affine_transform(
     Args:
         x: Image of rank 3.
         theta: Rotation in degrees.
-        tx: Shift along rows, in pixels.
-        ty: Shift along columns.
+        tx: Shift to the left, in pixels.
+        ty: Shift upwards.
         shear: Shear angle in degrees.
-        zx: Zoom along rows; below 1 enlarges.
-        zy: Zoom along columns.
+        zx: Zoom of the width; below 1 enlarges.
+        zy: Zoom of the height.
         row_axis: Which axis has the rows.
         col_axis: Which axis has the columns.
         channel_axis: Which axis has the channels.
@@ -78,10 +78,10 @@ def apply_affine_transform(
         return x
     image = np.transpose(x, axes)
     height, width = image.shape[:2]
-    middle = np.array([(height - 1) / 2, (width - 1) / 2])
-    grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1) - middle
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1) - middle
     places = grid @ matrix[:2, :2].T + matrix[:2, 2] + middle
-    out = resample(image, places[..., 0], places[..., 1], fill_mode, cval, order)
+    out = resample(image, places[..., 1], places[..., 0], fill_mode, cval, order)
     return np.transpose(out, np.argsort(axes)).astype(x.dtype)
 
 
@@ -92,14 +92,20 @@ def apply_channel_shift(x: np.ndarray, intensity: float, channel_axis: int = 0) 
 
 
 def apply_brightness_shift(x: Any, brightness: float, scale: bool = True) -> np.ndarray:
-    """Multiply the brightness of an image (channels last), with values from 0 to 255."""
+    """Multiply the brightness of an image.
+
+    Args:
+        x: Image with values from 0 to 255; with others they are stretched to that, and back again after.
+        brightness: Factor.
+        scale: Stretch the values to 0...255 in any case, and leave them so.
+    """
     x = np.asarray(x, "float32")
     low, high = float(x.min()), float(x.max())
-    stretch = scale and (low < 0 or high > 255)
-    if stretch:
+    outside = low < 0 or high > 255
+    if scale or outside:
         x = (x - low) * (255 / (high - low or 1))
-    out = np.clip(np.floor(x) * brightness, 0, 255)
-    return out / 255 * (high - low) + low if stretch else out
+    out = np.floor(np.clip(np.floor(x) * np.float32(brightness), 0, 255))
+    return out / 255 * (high - low) + low if outside and not scale else out
 
 
 def random_rotation(x, rg, row_axis=1, col_axis=2, channel_axis=0, fill_mode="nearest", cval=0.0, interpolation_order=1):
@@ -111,8 +117,8 @@ def random_rotation(x, rg, row_axis=1, col_axis=2, channel_axis=0, fill_mode="ne
 
 def random_shift(x, wrg, hrg, row_axis=1, col_axis=2, channel_axis=0, fill_mode="nearest", cval=0.0, interpolation_order=1):
     """Shift by up to the fractions `wrg` of the width and `hrg` of the height."""
-    tx = np.random.uniform(-hrg, hrg) * x.shape[row_axis]
-    ty = np.random.uniform(-wrg, wrg) * x.shape[col_axis]
+    ty = np.random.uniform(-hrg, hrg) * x.shape[row_axis]
+    tx = np.random.uniform(-wrg, wrg) * x.shape[col_axis]
     where = {"row_axis": row_axis, "col_axis": col_axis, "channel_axis": channel_axis}
     return apply_affine_transform(x, tx=tx, ty=ty, fill_mode=fill_mode, cval=cval, order=interpolation_order, **where)
 

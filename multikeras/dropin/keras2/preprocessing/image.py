@@ -18,11 +18,12 @@ from multikeras.dropin.keras2.preprocessing.affine import random_rotation as ran
 from multikeras.dropin.keras2.preprocessing.affine import random_shear as random_shear
 from multikeras.dropin.keras2.preprocessing.affine import random_shift as random_shift
 from multikeras.dropin.keras2.preprocessing.affine import random_zoom as random_zoom
+from multikeras.preprocessing.image import array_to_img as array_to_img
+from multikeras.preprocessing.image import img_to_array as img_to_array
+from multikeras.preprocessing.image import load_img as load_img
+from multikeras.preprocessing.image import save_img as save_img
+from multikeras.preprocessing.image import smart_resize as smart_resize
 from multikeras.utils.py_dataset import PyDataset
-from multikeras.utils.images import array_to_img as array_to_img
-from multikeras.utils.images import img_to_array as img_to_array
-from multikeras.utils.images import load_img as load_img
-from multikeras.utils.images import save_img as save_img
 
 _ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".tif", ".tiff")
 
@@ -97,6 +98,14 @@ def _part(n: int, fraction: float | None, subset: str | None) -> slice:
     return slice(0, first) if subset == "validation" else slice(first, None)
 
 
+def _check_classes(y: np.ndarray, first: int) -> None:
+    if not np.array_equal(np.unique(y[:first], axis=0), np.unique(y[first:], axis=0)):
+        raise ValueError(
+            "flow: the validation part, the first rows, and the training part do not have the same classes. Shuffle "
+            "the data, or pass ignore_class_split=True."
+        )
+
+
 class NumpyArrayIterator(Iterator):
     """Batches of varied images from an array (n, height, width, channels) or channels first."""
 
@@ -115,6 +124,8 @@ class NumpyArrayIterator(Iterator):
         if x.ndim != 4:
             raise ValueError(f"flow: x must have rank 4 (images with channels), its shape is {x.shape}.")
         part = _part(len(x), image_data_generator._validation_split, subset)
+        if subset is not None and y is not None and not ignore_class_split:
+            _check_classes(np.asarray(y), int(len(x) * image_data_generator._validation_split))
         self.x = np.asarray(x[part], self.dtype)
         self.x_more = [m[part] for m in self.x_more]
         self.y = None if y is None else np.asarray(y)[part]
@@ -323,8 +334,8 @@ class ImageDataGenerator:
         zoom = (1.0, 1.0) if self.zoom_range == (1, 1) else tuple(uniform(*self.zoom_range, 2))
         return {
             "theta": uniform(-self.rotation_range, self.rotation_range) if self.rotation_range else 0,
-            "tx": self._shift(self.height_shift_range, img_shape[self.row_axis]) if _any(self.height_shift_range) else 0,
-            "ty": self._shift(self.width_shift_range, img_shape[self.col_axis]) if _any(self.width_shift_range) else 0,
+            "tx": self._shift(self.width_shift_range, img_shape[self.col_axis]) if _any(self.width_shift_range) else 0,
+            "ty": self._shift(self.height_shift_range, img_shape[self.row_axis]) if _any(self.height_shift_range) else 0,
             "shear": uniform(-self.shear_range, self.shear_range) if self.shear_range else 0,
             "zx": zoom[0],
             "zy": zoom[1],
@@ -346,7 +357,7 @@ class ImageDataGenerator:
             x = apply_channel_shift(x, how["channel_shift_intensity"], self.channel_axis)
         x = np.flip(x, self.col_axis) if how.get("flip_horizontal") else x
         x = np.flip(x, self.row_axis) if how.get("flip_vertical") else x
-        return x if how.get("brightness") is None else apply_brightness_shift(x, how["brightness"])
+        return x if how.get("brightness") is None else apply_brightness_shift(x, how["brightness"], False)
 
     def random_transform(self, x: np.ndarray, seed: int | None = None) -> np.ndarray:
         """Return an image varied at random."""

@@ -63,8 +63,8 @@ def make_sampling_table(size: int, sampling_factor: float = 1e-5) -> np.ndarray:
     """Return for each rank of words by frequency the probability of keeping it (Zipf's law, word2vec's rule)."""
     rank = np.arange(size)
     rank[0] = 1
-    inverse = rank * (np.log(rank) + 0.577) + 0.5 - 1.0 / (12.0 * rank)
-    return np.minimum(1.0, np.sqrt(sampling_factor * inverse) + sampling_factor * inverse)
+    rarity = rank * (np.log(rank) + 0.577) + 0.5 - 1.0 / (12.0 * rank)
+    return np.minimum(1.0, np.sqrt(sampling_factor * rarity))
 
 
 def skipgrams(
