@@ -123,6 +123,4 @@ bitwise_not = unary("bitwise_not", "Turn each bit over.", "int(ops.bitwise_not(0
 # fmt: on
 bitwise_left_shift = left_shift
 bitwise_right_shift = right_shift
-
-
 bitwise_invert = bitwise_not
