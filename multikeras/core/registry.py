@@ -18,6 +18,18 @@ SECTIONS = (
 FUNCTION_SECTIONS = ("activations", "losses", "metrics")
 OPS = ("numpy", "nn", "math", "linalg", "image", "core")
 
+_OP_CLASSES = {  # where Keras's class of an op is not its name in camel case
+    "Allclose": "AllClose", "BatchNormalization": "BatchNorm", "Cdist": "CDist", "CtcDecode": "CTCDecode", "CtcLoss": "CTCLoss",
+    "Fft": "FFT", "Fft2": "FFT2", "HsvToRgb": "HSVToRGB", "Ifft2": "IFFT2", "Irfft": "IRFFT", "Isin": "IsIn", "Istft": "ISTFT",
+    "LayerNormalization": "LayerNorm", "Psnr": "PSNR", "Rfft": "RFFT", "RgbToGrayscale": "RGBToGrayscale",
+    "RgbToHsv": "RGBToHSV", "RmsNormalization": "RMSNorm", "Searchsorted": "SearchSorted", "Ssim": "SSIM", "Stft": "STFT",
+    "Svd": "SVD",
+}  # fmt: skip
+_OP_ALIASES = {
+    "Absolute": "Abs", "BitwiseInvert": "BitwiseNot", "BitwiseLeftShift": "LeftShift", "BitwiseRightShift": "RightShift",
+    "Conjugate": "Conj", "TrueDivide": "Divide", **{keras: ours for ours, keras in _OP_CLASSES.items()},
+}  # fmt: skip
+
 GLOBAL_CUSTOM_OBJECTS: dict[str, Any] = {}
 GLOBAL_CUSTOM_NAMES: dict[Any, str] = {}
 _provided: dict[tuple[str, str], Any] = {}
@@ -145,7 +157,7 @@ def _find_path(cls: type) -> tuple[str, str] | None:
     if hasattr(cls, "public") and hasattr(cls, "leading"):  # an op called on symbolic tensors
         name = cls.public.__name__
         family = next((f for f in OPS if hasattr(_public(f"ops.{f}"), name)), "numpy")
-        return f"keras.src.ops.{family}", cls.__name__
+        return f"keras.src.ops.{family}", _OP_CLASSES.get(cls.__name__, cls.__name__)
     for section in SECTIONS:
         if getattr(_public(section), cls.__name__, None) is cls:
             return f"keras.{section}" if section else "keras", cls.__name__
@@ -164,7 +176,8 @@ def class_at(module: str | None, name: str) -> Any:
         return None
     if module.startswith("keras.src.ops."):
         nodes = (getattr(op, "node_class", None) for op in vars(_public("ops")).values())
-        return next((node for node in nodes if node is not None and node.__name__ == name), None)
+        wanted = _OP_ALIASES.get(name, name)
+        return next((node for node in nodes if node is not None and node.__name__ == wanted), None)
     if module == "keras" or module.startswith("keras."):
         section = module.partition(".")[2]
         found = getattr(_public(section), name, None) if section in SECTIONS else None

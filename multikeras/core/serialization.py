@@ -160,7 +160,7 @@ def _serialize_instance(obj: Any) -> dict:
     path = registry.path_of(cls)
     if path is not None:
         module, class_name = path
-        registered_name = cls.__name__ if module.startswith("keras.src.") else None
+        registered_name = class_name if module.startswith("keras.src.") else None
     else:
         local = "<locals>" in cls.__qualname__ or cls.__module__ in ("__main__", "builtins")
         module = None if local or cls in registry.GLOBAL_CUSTOM_NAMES else cls.__module__

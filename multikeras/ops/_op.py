@@ -82,6 +82,8 @@ class OpCall(Operation):
 
     public: Callable
     leading: tuple[str, ...]
+    at_call: tuple[str, ...] = ()
+    """Arguments without tensors that belong to the call all the same: Keras's files have them there."""
     before: tuple[str, ...] = ()
     """Parameters that stand before the tensors of a variadic op."""
 
@@ -124,7 +126,7 @@ def _symbolic_call(public: Callable, names: tuple, tensors: int, args: tuple, kw
         if name not in given:
             break
         positional.append(given.pop(name))
-    calls = {k: v for k, v in given.items() if is_symbolic(v)}
+    calls = {k: v for k, v in given.items() if is_symbolic(v) or k in public.node_class.at_call}
     name = given.pop("name", None)
     arguments = {k: v for k, v in given.items() if k not in calls}
     return public.node_class(name=name, **arguments).symbolic_call(*positional, **calls)

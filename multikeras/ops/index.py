@@ -71,6 +71,15 @@ def get_item(B, x: Any, key: Any) -> Tensor:
     return B.getitem(x, tuple(_key(B, k) for k in key) if isinstance(key, tuple) else _key(B, key))
 
 
+def _get_item_of_file(self, x: Any, key: Any) -> Tensor:
+    """Index by a key that may have been a tuple before it went through JSON."""
+    return get_item(x, tuple(key) if isinstance(key, list) else key)
+
+
+get_item.node_class.at_call = ("key",)
+get_item.node_class.call = _get_item_of_file
+
+
 @face
 def where(B, condition: Any, x1: Any = None, x2: Any = None) -> Any:
     """Choose from `x1` where the condition holds, else from `x2`; without these, return where it holds.
