@@ -65,7 +65,6 @@ class Recorder(callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_started = time.perf_counter()
-importlib.import_module("multikeras")
 
     def on_epoch_end(self, epoch, logs=None):
         now = time.perf_counter()

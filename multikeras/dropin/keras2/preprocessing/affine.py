@@ -24,19 +24,20 @@ def resample(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, fill_mode
     height, width = image.shape[:2]
 
     def at(r, c):
-        found = image[_outside(r, height, fill_mode), _outside(c, width, fill_mode)]
-        if fill_mode == "constant":
-            inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
-            found = np.where(inside[..., None], found, cval)
-        return found
+        return image[_outside(r, height, fill_mode), _outside(c, width, fill_mode)]
 
     if order == 0:
-        return at(np.floor(rows + 0.5).astype(int), np.floor(columns + 0.5).astype(int))
-    top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
-    down, right = (rows - top)[..., None], (columns - left)[..., None]
-    upper = at(top, left) * (1 - right) + at(top, left + 1) * right
-    lower = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
-    return upper * (1 - down) + lower * down
+        found = at(np.floor(rows + 0.5).astype(int), np.floor(columns + 0.5).astype(int))
+    else:
+        top, left = np.floor(rows).astype(int), np.floor(columns).astype(int)
+        down, right = (rows - top)[..., None], (columns - left)[..., None]
+        upper = at(top, left) * (1 - right) + at(top, left + 1) * right
+        lower = at(top + 1, left) * (1 - right) + at(top + 1, left + 1) * right
+        found = upper * (1 - down) + lower * down
+    if fill_mode != "constant":
+        return found
+    inside = (rows >= 0) & (rows <= height - 1) & (columns >= 0) & (columns <= width - 1)
+    return np.where(inside[..., None], found, cval)
 
 
 def apply_affine_transform(

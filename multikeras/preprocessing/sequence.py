@@ -1,0 +1,3 @@
+"""Sequences of one length."""
+
+from multikeras.utils.arrays import pad_sequences as pad_sequences
