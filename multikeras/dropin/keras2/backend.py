@@ -283,7 +283,7 @@ def argmin(x, axis=-1):
 
 def l2_normalize(x, axis=None):
     """Divide by the Euclidean norm."""
-    return x * ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis, keepdims=True), 1e-12))
+    return ops.multiply(x, ops.rsqrt(ops.maximum(ops.sum(ops.square(x), axis, keepdims=True), 1e-12)))
 
 
 def stop_gradient(variables):
@@ -300,6 +300,7 @@ def dropout(x, level, noise_shape=None, seed=None):
 
 def batch_normalization(x, mean, var, beta, gamma, axis=-1, epsilon=0.001):
     """Return (x - mean) / deviation * gamma + beta."""
+    x = ops.convert_to_tensor(x)
     out = (x - mean) * ops.rsqrt(ops.convert_to_tensor(var, x.dtype) + epsilon)
     out = out if gamma is None else out * gamma
     return out if beta is None else out + beta
@@ -422,6 +423,7 @@ def binary_focal_crossentropy(
     target, output, apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False
 ):
     """Return the cross-entropy of probabilities, with those that are nearly right counting less (arXiv:1708.02002)."""
+    target, output = ops.convert_to_tensor(target), ops.convert_to_tensor(output)
     output = ops.sigmoid(output) if from_logits else output
     right = target * output + (1 - target) * (1 - output)
     found = ops.power(1.0 - right, gamma) * ops.binary_crossentropy(target, output)
@@ -430,6 +432,7 @@ def binary_focal_crossentropy(
 
 def categorical_focal_crossentropy(target, output, alpha=0.25, gamma=2.0, from_logits=False, axis=-1):
     """Return the cross-entropy over classes, with those that are nearly right counting less (arXiv:1708.02002)."""
+    target, output = ops.convert_to_tensor(target), ops.convert_to_tensor(output)
     output = ops.softmax(output, axis) if from_logits else output / ops.sum(output, axis, keepdims=True)
     output = ops.clip(output, config.epsilon(), 1.0 - config.epsilon())
     return ops.sum(-target * ops.log(output) * alpha * ops.power(1.0 - output, gamma), axis)

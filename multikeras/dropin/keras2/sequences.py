@@ -58,7 +58,8 @@ def rnn(
     """
     steps = ops.unstack(inputs if time_major else ops.swapaxes(inputs, 0, 1))
     masks: list[Any] = [None] * len(steps) if mask is None else ops.unstack(ops.cast(mask, "bool"), axis=1)
-    states, constants, outputs = list(initial_states), list(constants or ()), []
+    states = [ops.convert_to_tensor(s) for s in initial_states]
+    constants, outputs = list(constants or ()), []
     order = reversed(range(len(steps))) if go_backwards else range(len(steps))
     for t in order:
         output, new = step_function(steps[t], [*states, *constants])
