@@ -21,7 +21,11 @@ def reshape(B, x: Any, newshape: Any) -> Tensor:
     >>> ops.reshape([[1, 2], [3, 4]], (-1,)).shape == (4,)
     True
     """
-    return B.reshape(x, tuple(newshape) if hasattr(newshape, "__iter__") else (newshape,))
+    sizes = tuple(newshape) if hasattr(newshape, "__iter__") else (newshape,)
+    negative = [s for s in sizes if isinstance(s, int) and s < 0]
+    if negative and negative != [-1]:
+        raise ValueError(f"reshape: sizes are not negative, but for one -1 at most, got newshape={sizes}.")
+    return B.reshape(x, sizes)
 
 
 @op
@@ -321,7 +325,7 @@ def dsplit(B, x: Any, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
 
 
 @op
-def tile(B, x: Any, repeats: int | Sequence[int]) -> Tensor:
+def tile(B, x: Any, repeats: Any) -> Tensor:
     """Repeat the whole tensor along each dimension.
 
     >>> [int(v) for v in ops.tile([1, 2], 2)]
