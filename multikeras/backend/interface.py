@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
-Tensor = Any
+Array = Any  # a native tensor
 Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
 Tree = Any  # nested dicts, lists and tuples of tensors
@@ -120,7 +120,7 @@ class Backend:
 
     # -- tensors ---------------------------------------------------------------------------------------------------
 
-    def asarray(self, x: Any, dtype: str | None = None) -> Tensor:
+    def asarray(self, x: Any, dtype: str | None = None) -> Array:
         """Return `x` as a native tensor on the current device.
 
         `x` may be a native tensor, numpy array, Python scalar, (nested) sequence of these, a `Variable`
@@ -129,23 +129,23 @@ class Backend:
         """
         raise NotImplementedError
 
-    def to_numpy(self, x: Tensor) -> Any:
+    def to_numpy(self, x: Array) -> Any:
         """Return a numpy array (ml_dtypes for bfloat16 and float8), detached from gradients, on the host."""
         raise NotImplementedError
 
-    def cast(self, x: Tensor, dtype: str) -> Tensor:
+    def cast(self, x: Array, dtype: str) -> Array:
         """Convert to `dtype`: floats truncate to integers, complex drops its imaginary part, non-zero is True."""
         raise NotImplementedError
 
-    def bitcast(self, x: Tensor, dtype: str) -> Tensor:
+    def bitcast(self, x: Array, dtype: str) -> Array:
         """Reinterpret the bytes as `dtype`; the last dimension grows or shrinks by the ratio of sizes, as in numpy."""
         raise NotImplementedError
 
-    def shape(self, x: Tensor) -> tuple:
+    def shape(self, x: Array) -> tuple:
         """Return the shape: ints, and scalar int32 tensors for sizes that only the running graph knows."""
         raise NotImplementedError
 
-    def dtype(self, x: Tensor) -> str:
+    def dtype(self, x: Array) -> str:
         """Return the name of the dtype."""
         raise NotImplementedError
 
@@ -153,117 +153,117 @@ class Backend:
         """Tell whether `x` is a native tensor (or tracer) of this backend."""
         return isinstance(x, self.tensor_types)
 
-    def full(self, shape: tuple, value: Any, dtype: str) -> Tensor:
+    def full(self, shape: tuple, value: Any, dtype: str) -> Array:
         """Return a tensor filled with `value`, a Python scalar or scalar tensor."""
         raise NotImplementedError
 
-    def arange(self, start: Any, stop: Any, step: Any, dtype: str) -> Tensor:
+    def arange(self, start: Any, stop: Any, step: Any, dtype: str) -> Array:
         """Return start, start + step, ... below stop."""
         raise NotImplementedError
 
-    def where(self, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def where(self, condition: Array, x: Array, y: Array) -> Array:
         """Choose from `x` where the bool `condition` holds, else from `y`; the three broadcast."""
         raise NotImplementedError
 
-    def unstacked(self, x: Tensor) -> list[Tensor]:
+    def unstacked(self, x: Array) -> list[Array]:
         """Return the slices of `x` along its first axis."""
         return [self.getitem(x, i) for i in range(x.shape[0])]
 
     # -- reduce, order ---------------------------------------------------------------------------------------------
 
-    def sum(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    def sum(self, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
         """Sum over one axis, several, or all (None); dtype kept."""
         raise NotImplementedError
 
-    def prod(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    def prod(self, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
         """Multiply over axes; dtype kept."""
         raise NotImplementedError
 
-    def max(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    def max(self, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
         """Return the largest entries; NaN wins. Gradients are shared evenly by ties. Bools are allowed."""
         raise NotImplementedError
 
-    def min(self, x: Tensor, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    def min(self, x: Array, axis: Axes = None, keepdims: bool = False) -> Array:
         """Return the smallest entries; NaN wins. Bools are allowed."""
         raise NotImplementedError
 
-    def argmax(self, x: Tensor, axis: int) -> Tensor:
+    def argmax(self, x: Array, axis: int) -> Array:
         """Return the int32 index of the first largest entry, of the first NaN if there is one."""
         raise NotImplementedError
 
-    def argmin(self, x: Tensor, axis: int) -> Tensor:
+    def argmin(self, x: Array, axis: int) -> Array:
         """Return the int32 index of the first smallest entry, of the first NaN if there is one."""
         raise NotImplementedError
 
-    def cumsum(self, x: Tensor, axis: int) -> Tensor:
+    def cumsum(self, x: Array, axis: int) -> Array:
         """Sum along `axis` up to each entry; dtype kept."""
         raise NotImplementedError
 
-    def cumprod(self, x: Tensor, axis: int) -> Tensor:
+    def cumprod(self, x: Array, axis: int) -> Array:
         """Multiply along `axis` up to each entry; dtype kept."""
         raise NotImplementedError
 
-    def sort(self, x: Tensor, axis: int) -> Tensor:
+    def sort(self, x: Array, axis: int) -> Array:
         """Sort upwards, NaN last."""
         raise NotImplementedError
 
-    def argsort(self, x: Tensor, axis: int) -> Tensor:
+    def argsort(self, x: Array, axis: int) -> Array:
         """Return int32 indices that sort upwards, stably, NaN last."""
         raise NotImplementedError
 
-    def top_k(self, x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def top_k(self, x: Array, k: int) -> tuple[Array, Array]:
         """Return the `k` largest along the last axis, downwards, and their int32 indices (first of ties first)."""
         raise NotImplementedError
 
     # -- move ------------------------------------------------------------------------------------------------------
 
-    def reshape(self, x: Tensor, shape: tuple) -> Tensor:
+    def reshape(self, x: Array, shape: tuple) -> Array:
         """Give the entries another shape; one size may be -1."""
         raise NotImplementedError
 
-    def transpose(self, x: Tensor, axes: Sequence[int]) -> Tensor:
+    def transpose(self, x: Array, axes: Sequence[int]) -> Array:
         """Permute the dimensions."""
         raise NotImplementedError
 
-    def broadcast_to(self, x: Tensor, shape: tuple) -> Tensor:
+    def broadcast_to(self, x: Array, shape: tuple) -> Array:
         """Repeat along size-1 and missing leading dimensions."""
         raise NotImplementedError
 
-    def concatenate(self, xs: Sequence[Tensor], axis: int) -> Tensor:
+    def concatenate(self, xs: Sequence[Array], axis: int) -> Array:
         """Join along an existing axis."""
         raise NotImplementedError
 
-    def pad(self, x: Tensor, widths: Sequence[tuple[int, int]], mode: str = "constant", value: Any = 0) -> Tensor:
+    def pad(self, x: Array, widths: Sequence[tuple[int, int]], mode: str = "constant", value: Any = 0) -> Array:
         """Pad each dimension by (low, high), neither negative; mode "constant", "reflect" or "symmetric" of any width."""
         raise NotImplementedError
 
-    def flip(self, x: Tensor, axis: Sequence[int]) -> Tensor:
+    def flip(self, x: Array, axis: Sequence[int]) -> Array:
         """Reverse the order along the axes."""
         raise NotImplementedError
 
-    def expand_dims(self, x: Tensor, axis: int) -> Tensor:
+    def expand_dims(self, x: Array, axis: int) -> Array:
         """Insert a dimension of size 1 before `axis`."""
         raise NotImplementedError
 
-    def squeeze(self, x: Tensor, axis: Sequence[int]) -> Tensor:
+    def squeeze(self, x: Array, axis: Sequence[int]) -> Array:
         """Drop the named dimensions of size 1."""
         raise NotImplementedError
 
     # -- index -----------------------------------------------------------------------------------------------------
 
-    def getitem(self, x: Tensor, key: Any) -> Tensor:
+    def getitem(self, x: Array, key: Any) -> Array:
         """Index as numpy does: ints, slices (negative steps too), None, Ellipsis, integer and bool tensors."""
         raise NotImplementedError
 
-    def take(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
+    def take(self, x: Array, indices: Array, axis: int) -> Array:
         """Gather along `axis` by integer indices in range and not negative; their shape replaces the dimension."""
         raise NotImplementedError
 
-    def take_along_axis(self, x: Tensor, indices: Tensor, axis: int) -> Tensor:
+    def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         """Gather entry by entry; `indices` has the rank of `x`, in range and not negative; other dimensions broadcast."""
         raise NotImplementedError
 
-    def scatter(self, x: Tensor, indices: Tensor, updates: Tensor, how: str = "set") -> Tensor:
+    def scatter(self, x: Array, indices: Array, updates: Array, how: str = "set") -> Array:
         """Return `x` with `updates` written at `indices`.
 
         `indices` is (..., k), an index into the first k dimensions; `updates` is (..., rest of x.shape).
@@ -272,38 +272,38 @@ class Backend:
         """
         raise NotImplementedError
 
-    def slice(self, x: Tensor, start: Sequence[Any], sizes: Sequence[int]) -> Tensor:
+    def slice(self, x: Array, start: Sequence[Any], sizes: Sequence[int]) -> Array:
         """Cut out a block; `start` may hold scalar tensors. A start too large is moved back so that the block fits."""
         raise NotImplementedError
 
-    def slice_update(self, x: Tensor, start: Sequence[Any], updates: Tensor) -> Tensor:
+    def slice_update(self, x: Array, start: Sequence[Any], updates: Array) -> Array:
         """Return `x` with the block at `start` replaced; `start` is moved back as in `slice`."""
         raise NotImplementedError
 
-    def searchsorted(self, sorted_sequence: Tensor, values: Tensor, side: str) -> Tensor:
+    def searchsorted(self, sorted_sequence: Array, values: Array, side: str) -> Array:
         """Return int32 insertion points into a 1-D sorted tensor, before ("left") or after ("right") equals."""
         raise NotImplementedError
 
-    def nonzero(self, x: Tensor) -> tuple[Tensor, ...]:
+    def nonzero(self, x: Array) -> tuple[Array, ...]:
         """Return one int32 index tensor a dimension. Not in a JAX trace: the size depends on values."""
         raise NotImplementedError
 
-    def unique(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def unique(self, x: Array) -> tuple[Array, Array, Array, Array]:
         """Return sorted values, first indices, inverse and counts (int32) of a 1-D tensor. Not in a JAX trace."""
         raise NotImplementedError
 
     # -- contract --------------------------------------------------------------------------------------------------
 
-    def matmul(self, x: Tensor, y: Tensor) -> Tensor:
+    def matmul(self, x: Array, y: Array) -> Array:
         """Multiply matrices as numpy's `matmul`: vectors and broadcast leading dimensions; any dtype, dtype kept."""
         raise NotImplementedError
 
-    def einsum(self, subscripts: str, *xs: Tensor) -> Tensor:
+    def einsum(self, subscripts: str, *xs: Array) -> Array:
         """Sum products as numpy's `einsum` with an explicit output; any dtype, dtype kept."""
         raise NotImplementedError
 
-    def conv(self, x: Tensor, kernel: Tensor, strides: tuple[int, ...], padding: Any, dilation: tuple[int, ...],
-             groups: int, data_format: str) -> Tensor:  # fmt: skip
+    def conv(self, x: Array, kernel: Array, strides: tuple[int, ...], padding: Any, dilation: tuple[int, ...],
+             groups: int, data_format: str) -> Array:  # fmt: skip
         """Correlate `x` with `kernel` over 1, 2 or 3 spatial dimensions.
 
         `x`: (batch, *spatial, channels) or, channels first, (batch, channels, *spatial). `kernel`:
@@ -312,9 +312,9 @@ class Backend:
         """
         raise NotImplementedError
 
-    def conv_transpose(self, x: Tensor, kernel: Tensor, strides: tuple[int, ...], padding: str,
+    def conv_transpose(self, x: Array, kernel: Array, strides: tuple[int, ...], padding: str,
                        output_padding: tuple[int | None, ...], dilation: tuple[int, ...],
-                       data_format: str) -> Tensor:  # fmt: skip
+                       data_format: str) -> Array:  # fmt: skip
         """Correlate with `x` spread out by strides: the transpose of `conv`.
 
         `kernel`: (*window, filters, channels of x). `padding`: "valid" or "same". Sizes are those of
@@ -322,90 +322,90 @@ class Backend:
         """
         raise NotImplementedError
 
-    def max_pool(self, x: Tensor, window: tuple[int, ...], strides: tuple[int, ...], padding: Any, data_format: str) -> Tensor:
+    def max_pool(self, x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Any, data_format: str) -> Array:
         """Take the maximum of each window; padding ("valid", "same" or pairs) never wins."""
         raise NotImplementedError
 
-    def average_pool(self, x: Tensor, window: tuple[int, ...], strides: tuple[int, ...], padding: Any,
-                     data_format: str) -> Tensor:  # fmt: skip
+    def average_pool(self, x: Array, window: tuple[int, ...], strides: tuple[int, ...], padding: Any,
+                     data_format: str) -> Array:  # fmt: skip
         """Take the mean of each window over its entries that are not padding."""
         raise NotImplementedError
 
     # -- linear algebra, Fourier -----------------------------------------------------------------------------------
 
-    def cholesky(self, x: Tensor) -> Tensor:
+    def cholesky(self, x: Array) -> Array:
         """Return lower L with L L^H = x, over leading dimensions; ValueError or NaN if x is not positive definite."""
         raise NotImplementedError
 
-    def qr(self, x: Tensor, mode: str) -> tuple[Tensor, Tensor]:
+    def qr(self, x: Array, mode: str) -> tuple[Array, Array]:
         """Return Q and R; mode "reduced" or "complete"."""
         raise NotImplementedError
 
-    def svd(self, x: Tensor, full_matrices: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def svd(self, x: Array, full_matrices: bool) -> tuple[Array, Array, Array]:
         """Return U, the singular values downwards, V^H."""
         raise NotImplementedError
 
-    def eigh(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def eigh(self, x: Array) -> tuple[Array, Array]:
         """Return eigenvalues upwards and eigenvectors (columns) of a Hermitian matrix."""
         raise NotImplementedError
 
-    def eig(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def eig(self, x: Array) -> tuple[Array, Array]:
         """Return complex eigenvalues and eigenvectors (columns) of a square matrix."""
         raise NotImplementedError
 
-    def solve(self, a: Tensor, b: Tensor) -> Tensor:
+    def solve(self, a: Array, b: Array) -> Array:
         """Return x with a x = b; `b` is a matrix with the leading dimensions of `a`."""
         raise NotImplementedError
 
-    def solve_triangular(self, a: Tensor, b: Tensor, lower: bool) -> Tensor:
+    def solve_triangular(self, a: Array, b: Array, lower: bool) -> Array:
         """Return x with a x = b for a triangular `a`; `b` is a matrix with the leading dimensions of `a`."""
         raise NotImplementedError
 
-    def lu_factor(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def lu_factor(self, x: Array) -> tuple[Array, Array]:
         """Return L and U in one matrix and the int32 pivots (row exchanged with each row, from 0)."""
         raise NotImplementedError
 
-    def slogdet(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def slogdet(self, x: Array) -> tuple[Array, Array]:
         """Return sign and logarithm of the absolute value of the determinant."""
         raise NotImplementedError
 
-    def fft(self, x: Tensor) -> Tensor:
+    def fft(self, x: Array) -> Array:
         """Return the discrete Fourier transform of a complex tensor along the last axis."""
         raise NotImplementedError
 
-    def rfft(self, x: Tensor, n: int) -> Tensor:
+    def rfft(self, x: Array, n: int) -> Array:
         """Return the n // 2 + 1 complex terms of a real tensor's transform; cuts or zero-pads the last axis to n."""
         raise NotImplementedError
 
-    def irfft(self, x: Tensor, n: int) -> Tensor:
+    def irfft(self, x: Array, n: int) -> Array:
         """Return the n real values whose `rfft` is `x`, scaled by 1 / n; cuts or zero-pads the last axis to n // 2 + 1."""
         raise NotImplementedError
 
     # -- random: a key is a `key_dtype` tensor of shape (2,) (seed, counter); the same key, the same draw ---
 
-    def random_uniform(self, key: Tensor, shape: tuple, dtype: str) -> Tensor:
+    def random_uniform(self, key: Array, shape: tuple, dtype: str) -> Array:
         """Draw from [0, 1)."""
         raise NotImplementedError
 
-    def random_normal(self, key: Tensor, shape: tuple, dtype: str) -> Tensor:
+    def random_normal(self, key: Array, shape: tuple, dtype: str) -> Array:
         """Draw from the normal distribution of mean 0 and deviation 1."""
         raise NotImplementedError
 
-    def random_randint(self, key: Tensor, shape: tuple, low: Any, high: Any, dtype: str) -> Tensor:
+    def random_randint(self, key: Array, shape: tuple, low: Any, high: Any, dtype: str) -> Array:
         """Draw integers from [low, high), scalars or tensors that broadcast to `shape`."""
         raise NotImplementedError
 
-    def random_gamma(self, key: Tensor, shape: tuple, alpha: Tensor, dtype: str) -> Tensor:
+    def random_gamma(self, key: Array, shape: tuple, alpha: Array, dtype: str) -> Array:
         """Draw from the gamma distribution of shape parameter `alpha` (broadcasts) and scale 1."""
         raise NotImplementedError
 
-    def random_binomial(self, key: Tensor, shape: tuple, counts: Tensor, probabilities: Tensor, dtype: str) -> Tensor:
+    def random_binomial(self, key: Array, shape: tuple, counts: Array, probabilities: Array, dtype: str) -> Array:
         """Draw the number of successes; arguments broadcast to `shape`."""
         raise NotImplementedError
 
     # -- control: trees in, trees out ------------------------------------------------------------------------------
 
-    def cond(self, predicate: Tensor, true_fn: Callable[[], Tree], false_fn: Callable[[], Tree]) -> Tree:
+    def cond(self, predicate: Array, true_fn: Callable[[], Tree], false_fn: Callable[[], Tree]) -> Tree:
         """Run one of two functions; both give trees of the same structure, shapes and dtypes. They may write Variables."""
         raise NotImplementedError
 
@@ -423,7 +423,7 @@ class Backend:
         """Map `f` over the leading axis of all leaves of `xs` at once."""
         raise NotImplementedError
 
-    def stop_gradient(self, x: Tensor) -> Tensor:
+    def stop_gradient(self, x: Array) -> Array:
         """Return `x` as a constant to differentiation."""
         raise NotImplementedError
 
@@ -447,11 +447,11 @@ class Backend:
         """
         raise NotImplementedError
 
-    def vjp(self, f: Callable, xs: Sequence[Tensor]) -> tuple[Tree, Callable[[Tree], list[Tensor]]]:
+    def vjp(self, f: Callable, xs: Sequence[Array]) -> tuple[Tree, Callable[[Tree], list[Array]]]:
         """Return `f(*xs)`, a tree, and the function from its cotangents to those of each of `xs` (zeros if none)."""
         raise NotImplementedError
 
-    def jvp(self, f: Callable, xs: Sequence[Tensor], tangents: Sequence[Tensor]) -> tuple[Tree, Tree]:
+    def jvp(self, f: Callable, xs: Sequence[Array], tangents: Sequence[Array]) -> tuple[Tree, Tree]:
         """Return `f(*xs)` and its derivative in the direction of `tangents`."""
         raise NotImplementedError
 
@@ -465,9 +465,11 @@ class Backend:
         raise NotImplementedError
 
     def repeat(self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto") -> Callable:
-        """Return a function that runs `step(x)` for each slice `x` along the leading axis of the tree `xs`, in one dispatch.
+        """Return a function `run(xs, start, stop, *shared)` of many steps in one dispatch.
 
-        `step` writes `variables`, its result is dropped. Backends that gain nothing loop in Python.
+        It calls `step(x, *shared)` for the slices `start` to `stop - 1`, Python ints, along the leading axis of the tree
+        `xs`; None leaves are allowed. `step` writes `variables`, its result is dropped; something to `synchronize` on is
+        returned. Backends that gain nothing loop in Python.
         """
         raise NotImplementedError
 
@@ -495,26 +497,26 @@ class Backend:
     def synchronize(self, tree: Tree) -> None:
         """Wait until the tensors of `tree` are computed."""
 
-    def make_variable(self, value: Tensor, trainable: bool, name: str) -> Any:
+    def make_variable(self, value: Array, trainable: bool, name: str) -> Any:
         """Return the native store of a new variable holding `value`."""
         raise NotImplementedError
 
     def set_trainable(self, store: Any, trainable: bool) -> None:
         """Tell a native store whether gradients are taken with respect to it."""
 
-    def copy_tensor(self, x: Tensor) -> Tensor:
+    def copy_tensor(self, x: Array) -> Array:
         """Return a tensor of its own memory, detached from any gradient."""
         return x
 
-    def outside_trace(self, f: Callable[[], Tensor]) -> Tensor:
+    def outside_trace(self, f: Callable[[], Array]) -> Array:
         """Run `f` eagerly even where a compiled function is being traced: initial values of variables."""
         return f()
 
-    def read(self, store: Any) -> Tensor:
+    def read(self, store: Any) -> Array:
         """Return the tensor in a native store."""
         return store
 
-    def assign(self, store: Any, value: Tensor) -> Any:
+    def assign(self, store: Any, value: Array) -> Any:
         """Write `value` (same shape and dtype) into a native store without a gradient; return the store to keep."""
         raise NotImplementedError
 

@@ -79,9 +79,9 @@ class StatelessScope(Scope):
     (6.0, 1.0)
     """
 
-    def __init__(self, state_mapping=None, collect_losses=False, initialize_variables=True):
+    def __init__(self, state_mapping: Any = None, collect_losses: bool = False, initialize_variables: bool = True):
         self.initialize_variables = initialize_variables
-        self.state_mapping_pairs = list(state_mapping or ())
+        self.state_mapping_pairs: list[tuple[Any, Any]] = list(state_mapping or ())
         super().__init__((), collect_losses)
         for variable, value in self.state_mapping_pairs:
             self.values[id(variable)] = (variable, variable.converted(value))

@@ -21,7 +21,7 @@ class UnknownSize(int):
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _absorb
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __neg__ = __abs__ = _absorb
-    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = _absorb
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = _absorb  # pyright: ignore[reportAssignmentType]
     __max__ = __min__ = _absorb
 
     def __eq__(self, other):
@@ -225,7 +225,7 @@ def indexed(shape: tuple, key: Any) -> tuple:
         if k is None:
             out.append(1)
             continue
-        size = shape[axis] if axis < len(shape) else None
+        size: Any = shape[axis] if axis < len(shape) else None
         axis += _dimensions(k)
         if isinstance(k, slice):
             out.append(_sliced(size, k))

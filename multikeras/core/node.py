@@ -107,7 +107,7 @@ def any_symbolic(*trees: Any) -> bool:
 class History(NamedTuple):
     """Where a KerasTensor comes from: output `tensor_index` of call `node_index` of `operation`."""
 
-    operation: "Operation"
+    operation: "Operation | None"
     node_index: int
     tensor_index: int
 

@@ -115,12 +115,10 @@ def get_registered_name(obj: Any) -> str:
         return obj.__name__
 
 
-def get_registered_object(name: str, custom_objects: dict | None = None, module_objects: dict | None = None) -> Any:
+def get_registered_object(name: str | None, custom_objects: dict | None = None, module_objects: dict | None = None) -> Any:
     """Return the object known as `name`: in the open scopes, registered, in the dicts given; else None."""
-    for table in (_scopes.objects, GLOBAL_CUSTOM_OBJECTS, custom_objects, module_objects):
-        if table and name in table:
-            return table[name]
-    return None
+    tables: tuple[Any, ...] = (_scopes.objects, GLOBAL_CUSTOM_OBJECTS, custom_objects, module_objects)
+    return next((table[name] for table in tables if table and name in table), None)
 
 
 def custom_object(name: str | None, custom_objects: dict | None = None) -> Any:
@@ -170,10 +168,10 @@ def _find_path(cls: type) -> tuple[str, str] | None:
 
 def class_at(module: str | None, name: str) -> Any:
     """Return the public class or function at a Keras path, None if the public API has none there."""
-    if (module, name) in _provided:
-        return _provided[module, name]
     if not isinstance(module, str):
         return None
+    if (module, name) in _provided:
+        return _provided[module, name]
     if module.startswith("keras.src.ops."):
         nodes = (getattr(op, "node_class", None) for op in vars(_public("ops")).values())
         wanted = _OP_ALIASES.get(name, name)

@@ -206,7 +206,7 @@ def _unpack_function(packed: Any) -> Callable:
 # -- from configs ------------------------------------------------------------------------------------------------------
 
 
-def _revive_lambda(inner: dict, safe_mode: bool) -> Callable:
+def _revive_lambda(inner: Any, safe_mode: bool) -> Callable:
     if safe_mode:
         raise ValueError(
             "The config holds a lambda, whose loading is arbitrary code execution. It is refused in safe mode. If you "
@@ -215,18 +215,18 @@ def _revive_lambda(inner: dict, safe_mode: bool) -> Callable:
     return _unpack_function(inner["value"])
 
 
-def _revive_keras_tensor(inner: dict) -> KerasTensor:
-    tensor = KerasTensor(tuple(inner["shape"]), inner["dtype"])
+def _revive_keras_tensor(inner: Any) -> KerasTensor:
+    tensor: Any = KerasTensor(tuple(inner["shape"]), inner["dtype"])
     if inner.get("keras_history"):
         tensor.serialized_history = list(inner["keras_history"])  # by name: the model that holds it knows the operation
     return tensor
 
 
-def _revive_slice(inner: dict, **more) -> slice:
+def _revive_slice(inner: Any, **more) -> slice:
     return slice(*(deserialize_keras_object(inner[part], **more) for part in ("start", "stop", "step")))
 
 
-_PLAIN: dict[str, Callable[[dict], Any]] = {
+_PLAIN: dict[str, Callable[[Any], Any]] = {
     "__bytes__": lambda c: c["value"].encode("utf-8"),
     "__ellipsis__": lambda c: Ellipsis,
     "__numpy__": lambda c: np.array(c["value"], dtype=dtypes.numpy_dtype(dtypes.standardize_dtype(c["dtype"]))),

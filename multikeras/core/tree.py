@@ -22,7 +22,7 @@ def flatten(structure: Any) -> list:
     """Return the leaves in order; dicts by sorted key."""
     if not isinstance(structure, _CONTAINERS) and not is_nested(structure):
         return [structure]
-    return optree.tree_leaves(structure, none_is_leaf=True, namespace="multikeras")
+    return optree.tree_leaves(structure, none_is_leaf=True, namespace="multikeras")  # pyright: ignore[reportArgumentType]
 
 
 def pack_sequence_as(structure: Any, flat_sequence: Iterable) -> Any:

@@ -68,7 +68,7 @@ class Variable(current.VariableBase):
             initializer = initializers_get(initializer)
         if isinstance(initializer, type):
             initializer = initializer()
-        self._initializer = None
+        self._initializer: Any = None
         if callable(initializer) and not hasattr(initializer, "shape"):
             if shape is None:
                 raise ValueError(f"Variable {name!r}: an initializer that is a function needs shape=.")

@@ -255,7 +255,7 @@ def _build(
                     return implementation(*args, **kwargs)
             return slow(*args, **kwargs)
 
-    public = functools.wraps(function)(wrapper)
+    public: Any = functools.wraps(function)(wrapper)
     public.__signature__ = inspect.Signature(parameters)
     public.__module__ = "multikeras.ops"
     public.leading = names[:tensors]

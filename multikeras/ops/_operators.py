@@ -62,5 +62,5 @@ def install() -> None:
     for name, function in _EQUALITY.items():
         setattr(KerasTensor, name, _method(function))
         setattr(Variable, name, _method(function))
-    Spec.__iter__ = _in_order
+    Spec.__iter__ = _in_order  # pyright: ignore[reportAttributeAccessIssue]
     KerasTensor.operators.update(reshape=move.reshape, squeeze=move.squeeze, transpose=move.transpose)

@@ -252,7 +252,8 @@ def _side(op_name: str, B, n: Any) -> Any:
     """Return a size as an int or, in graphs, an integer tensor."""
     if isinstance(n, int) and not isinstance(n, bool):
         return n
-    if hasattr(n, "dtype") and dtypes.is_int(dtypes.standardize_dtype(n.dtype)):
+    dtype = getattr(n, "dtype", None)
+    if dtype is not None and dtypes.is_int(dtypes.standardize_dtype(dtype)):
         return _sizes.from_value(n)
     raise TypeError(f"{op_name}: sizes must be ints or integer tensors, got {n!r}.")
 

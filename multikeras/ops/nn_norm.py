@@ -1,5 +1,7 @@
 """Normalization: by batch, layer, root mean square or norm. Half precision is computed in float32."""
 
+from typing import Any
+
 from multikeras import config
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import canonical_axes
@@ -18,7 +20,7 @@ def _aligned(B, x, like, axes):
 
 
 @op(inexact=True)
-def batch_normalization(B, x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+def batch_normalization(B, x, mean, variance: Any, axis, offset=None, scale=None, epsilon=1e-3):
     """Subtract `mean`, divide by the root of `variance` + `epsilon`, multiply by `scale` and add `offset`.
 
     These have one entry for each of the positions along `axis`.

@@ -5,6 +5,8 @@ steps or None, and the list of last states. An override of `lstm` or `gru` defer
 it cannot serve: a mask, or an activation other than None (tanh, sigmoid for the gates).
 """
 
+from typing import Any
+
 from multikeras.core import tree
 from multikeras.ops._op import op
 
@@ -31,7 +33,7 @@ def rnn(B, x, states, step, mask=None, output=None, reverse=False, sequences=Fal
     >>> ops.convert_to_numpy(outputs)[0].tolist()
     [[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]
     """
-    steps = x.shape[1]
+    steps: Any = x.shape[1]
     if unroll and steps is None:
         raise ValueError(f"rnn: unroll=True needs a known number of steps, got inputs of shape {tuple(x.shape)}.")
     xs, states = _time_first(B, x), tree.map_structure(B.asarray, states)

@@ -5,7 +5,7 @@ They nest: `grad(grad(f))` is the second derivative.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from multikeras.backend import SPEC, current, dtypes
 from multikeras.core import tree
@@ -64,7 +64,7 @@ def _on_leaves(f: Callable, structure: Any, op_name: str) -> tuple[list, Callabl
     return [_to_differentiate(given[i], op_name) for i in places], lambda *leaves: f(arranged(leaves)), arranged
 
 
-def _are_variables(x: Any) -> bool:
+def _are_variables(x: Any) -> TypeGuard[Sequence]:
     return isinstance(x, (list, tuple)) and all(isinstance(v, Variable) for v in x)
 
 
@@ -93,8 +93,7 @@ def value_and_grad(fn: Callable, argnums: int | Sequence = 0, has_aux: bool = Fa
         raise TypeError("value_and_grad: give Variables in a list.")
     if _are_variables(argnums):
         return _with_variables(fn, list(argnums), has_aux)
-    several = isinstance(argnums, (list, tuple))
-    numbers = tuple(argnums) if several else (argnums,)
+    numbers: tuple[Any, ...] = tuple(argnums) if isinstance(argnums, Sequence) else (argnums,)
     if not all(isinstance(n, int) for n in numbers):
         raise TypeError(f"value_and_grad: argnums must be ints, or a list of Variables, got {argnums!r}.")
 
@@ -118,7 +117,7 @@ def value_and_grad(fn: Callable, argnums: int | Sequence = 0, has_aux: bool = Fa
         (value, aux), pullback = current.vjp(f, xs)
         one = current.full((), 1, current.dtype(value))
         grads = arranged(pullback((one, _zeros(aux))))
-        return ((value, aux) if has_aux else value), (tuple(grads) if several else grads[0])
+        return ((value, aux) if has_aux else value), (tuple(grads) if isinstance(argnums, Sequence) else grads[0])
 
     return run
 
