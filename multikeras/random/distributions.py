@@ -10,7 +10,7 @@ from typing import Any
 
 from multikeras import config
 from multikeras.backend import SPEC, dtypes
-from multikeras.backend.interface import Backend, Tensor
+from multikeras.backend.interface import Array, Backend
 from multikeras.backend.shapes import UNKNOWN, known
 from multikeras.core.node import as_keras_tensor
 from multikeras.ops._op import convert, op
@@ -41,18 +41,18 @@ def _float(op_name: str, dtype: Any) -> str:
     return dtype
 
 
-def _uniform(B: Backend, key: Tensor, shape: tuple, dtype: str) -> Tensor:
+def _uniform(B: Backend, key: Array, shape: tuple, dtype: str) -> Array:
     return threefry.uniform(B, key, shape, dtype) if _portable() else B.random_uniform(key, shape, dtype)
 
 
-def _open_uniform(B: Backend, key: Tensor, shape: tuple, stream: Any = None) -> Tensor:
+def _open_uniform(B: Backend, key: Array, shape: tuple, stream: Any = None) -> Array:
     """Draw float32 from (0, 1), where logarithms and quantiles are finite."""
     if stream is not None:
         return threefry.uniform(B, key, shape, "float32", stream) + 2.0**-25
     return B.maximum(_uniform(B, key, shape, "float32"), B.asarray(2.0**-25, "float32"))
 
 
-def _made(x: Tensor) -> Any:
+def _made(x: Array) -> Any:
     return as_keras_tensor(x)
 
 
@@ -140,7 +140,7 @@ def categorical(B, logits, num_samples, dtype="int32", seed=None):
     return B.cast(B.argmax(noisy, -1), dtype)
 
 
-def _gamma(B: Backend, key: Tensor, shape: tuple, alpha: Tensor) -> Tensor:
+def _gamma(B: Backend, key: Array, shape: tuple, alpha: Array) -> Array:
     """Draw gammas of the portable stream, float32 (Marsaglia and Tsang, 2000)."""
     alpha = B.broadcast_to(alpha, shape)
     small = alpha < 1.0
@@ -196,7 +196,7 @@ def beta(B, shape, alpha, beta, dtype=None, seed=None):
     return _made(B.cast(B.divide(first, first + second), dtype))
 
 
-def _binomial(B: Backend, key: Tensor, shape: tuple, counts: Tensor, p: Tensor) -> Tensor:
+def _binomial(B: Backend, key: Array, shape: tuple, counts: Array, p: Array) -> Array:
     """Count the successes of the portable stream by their waiting times (Devroye, 1986, X.4)."""
     one = B.full((), 1.0, "float32")
     rare = B.minimum(p, one - p)

@@ -4,7 +4,7 @@ import random as python_random
 from typing import Any
 
 from multikeras.backend import SPEC, current, scope
-from multikeras.backend.interface import Backend, Tensor
+from multikeras.backend.interface import Array, Backend
 from multikeras.backend.shapes import Spec
 from multikeras.core import naming
 from multikeras.core.variable import Variable
@@ -53,7 +53,7 @@ class SeedGenerator:
                 name="seed_generator_state",
             )
 
-    def next(self, ordered: bool = True) -> Tensor:
+    def next(self, ordered: bool = True) -> Array:
         """Return a key and move the counter on by one."""
         # A copy: frameworks that write in place would change the key with the state.
         key = current.copy_tensor(current.read(self.state.value))
@@ -108,7 +108,7 @@ def global_seed() -> int:
     return make_default_seed() if _Process.seed is None else _Process.seed
 
 
-def key_from(B: Backend, seed: Any) -> Tensor:
+def key_from(B: Backend, seed: Any) -> Array:
     """Return the key, a (2,) tensor, of an integer (always the same), a `SeedGenerator` (its next) or None.
 
     A tensor of shape (2,) is a key already. On shapes alone no generator moves.

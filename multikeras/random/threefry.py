@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from multikeras.backend.interface import Backend, Tensor
+from multikeras.backend.interface import Array, Backend
 from multikeras.random.host import BITS, PARITY, ROTATIONS
 
 _WORD = 0xFFFFFFFF
@@ -15,24 +15,24 @@ class _Words:
     def __init__(self, B: Backend):
         self.B, self.wide = B, B.key_dtype == "int64"
 
-    def constant(self, value: int) -> Tensor:
+    def constant(self, value: int) -> Array:
         return self.B.asarray(value, self.B.key_dtype)
 
-    def add(self, x: Tensor, y: Tensor) -> Tensor:
+    def add(self, x: Array, y: Array) -> Array:
         return self.low(self.B.add(x, y))
 
-    def low(self, x: Tensor) -> Tensor:
+    def low(self, x: Array) -> Array:
         return self.B.bitwise_and(x, self.constant(_WORD)) if self.wide else x
 
-    def shifted(self, x: Tensor, by: int) -> Tensor:
+    def shifted(self, x: Array, by: int) -> Array:
         return self.B.right_shift(x, self.constant(by))
 
-    def rotated(self, x: Tensor, by: int) -> Tensor:
+    def rotated(self, x: Array, by: int) -> Array:
         high = self.low(self.B.left_shift(x, self.constant(by)))
         return self.B.bitwise_or(high, self.shifted(x, 32 - by))
 
 
-def threefry2x32(B: Backend, key: Tensor, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
+def threefry2x32(B: Backend, key: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
     """Encipher the blocks (x0, x1) of `B.key_dtype` under a key of shape (2,)."""
     w = _Words(B)
     k0, k1 = (B.getitem(key, i) for i in range(2))
@@ -47,7 +47,7 @@ def threefry2x32(B: Backend, key: Tensor, x0: Tensor, x1: Tensor) -> tuple[Tenso
     return x0, x1
 
 
-def words(B: Backend, key: Tensor, shape: tuple, stream: Any = 0) -> Tensor:
+def words(B: Backend, key: Array, shape: tuple, stream: Any = 0) -> Array:
     """Return random 32-bit words in a tensor of `B.key_dtype`; `stream` may be a scalar tensor of that dtype."""
     n = math.prod(shape)
     counter = B.arange(0, (n + 1) // 2, 1, B.key_dtype)
@@ -56,7 +56,7 @@ def words(B: Backend, key: Tensor, shape: tuple, stream: Any = 0) -> Tensor:
     return B.reshape(B.slice(both, (0,), (n,)), shape)
 
 
-def uniform(B: Backend, key: Tensor, shape: tuple, dtype: str = "float32", stream: Any = 0) -> Tensor:
+def uniform(B: Backend, key: Array, shape: tuple, dtype: str = "float32", stream: Any = 0) -> Array:
     """Draw from [0, 1), exact multiples of a power of two: the same bits on every backend."""
     w, bits = _Words(B), BITS[dtype]
     if bits <= 32:
@@ -66,7 +66,7 @@ def uniform(B: Backend, key: Tensor, shape: tuple, dtype: str = "float32", strea
     return (high * 2.0**26 + low) * 2.0**-53
 
 
-def normal(B: Backend, key: Tensor, shape: tuple, stream: Any = 0) -> Tensor:
+def normal(B: Backend, key: Array, shape: tuple, stream: Any = 0) -> Array:
     """Draw float32 normals of mean 0 and deviation 1 (Box and Muller, 1958)."""
     n = math.prod(shape)
     half = (n + 1) // 2
@@ -77,7 +77,7 @@ def normal(B: Backend, key: Tensor, shape: tuple, stream: Any = 0) -> Tensor:
     return B.reshape(B.slice(both, (0,), (n,)), shape)
 
 
-def randint(B: Backend, key: Tensor, shape: tuple, low: Tensor, high: Tensor) -> Tensor:
+def randint(B: Backend, key: Array, shape: tuple, low: Array, high: Array) -> Array:
     """Draw from [low, high), integers of `B.key_dtype` modulo 2**32; ranges above 2**24 are slightly uneven."""
     w = _Words(B)
     span = w.low(B.subtract(high, low))
