@@ -437,34 +437,41 @@ class JaxPrograms(Backend):
     def repeat(self, step, variables, compile="auto"):
         variables = list({id(v): v for v in variables}.values())
 
-        def scanned(xs):
-            def one(nothing, x):
-                step(x)
-                return nothing, None
+        def slice_of(xs, i):
+            return jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, i, keepdims=False), xs)
+
+        def many(xs, start, stop, shared):
+            def one(i):
+                step(slice_of(xs, i), *shared)
+                return (i + 1,)
 
             before = self.convolutions
-            self._scan(one, None, xs, variables=variables)
+            done = self.while_loop(lambda i: i < stop, one, (start,), None)
+            # XLA on CPU runs convolutions inside loops on one thread, tens of times slower.
             if self.convolutions > before and jax.default_backend() == "cpu":
                 raise _Convolves
+            return done
 
-        def turn(xs, i):
-            step(jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, i, keepdims=False), xs))
+        def turn(xs, i, shared):
+            step(slice_of(xs, i), *shared)
+            return i
 
-        whole, single = self.jit(scanned, variables), self.jit(turn, variables)
+        whole, single = self.jit(many, variables), self.jit(turn, variables)
         loops = False
 
-        def many(xs):
+        def run(xs, start, stop, *shared):
             nonlocal loops
             if not loops:
                 try:
-                    whole(xs)
-                    return
+                    return whole(xs, np.int32(start), np.int32(stop), shared)
                 except _Convolves:
                     loops = True
-            for i in range(jax.tree.leaves(xs)[0].shape[0]):
-                single(xs, self.asarray(i))
+            done = None
+            for i in range(start, stop):
+                done = single(xs, np.int32(i), shared)
+            return done
 
-        return many
+        return run
 
     def eval_shape(self, f, *specs):
         leaves, structure = jax.tree.flatten(specs)

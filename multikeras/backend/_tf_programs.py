@@ -362,19 +362,17 @@ class Programs(Backend):
         return run
 
     def repeat(self, step, variables, compile="auto"):
-        def run(xs):
-            leaves = nest.flatten(xs)
-            n = _static_size(leaves, None)
-            size = tf.shape(leaves[0])[0] if n is None else n
+        def many(xs, start, stop, shared):
+            def one(i):
+                step(nest.map_structure(lambda x: None if x is None else tf.gather(x, i), xs), *shared)
+                return (i + 1,)
 
-            def body(i):
-                step(nest.map_structure(lambda x: tf.gather(x, i), xs))
-                return i + 1
+            return tf.while_loop(lambda i: i < stop, one, (start,), parallel_iterations=1)
 
-            tf.while_loop(lambda i: i < size, body, (tf.constant(0),), parallel_iterations=1, maximum_iterations=n)
-
-        compiled = tf.function(run, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
-        return lambda xs: compiled(self._tensors(xs))
+        compiled = tf.function(many, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+        return lambda xs, start, stop, *shared: compiled(
+            self._tensors(xs), tf.constant(start), tf.constant(stop), self._tensors(shared)
+        )
 
     def eval_shape(self, f, *specs):
         def placeholder(x):

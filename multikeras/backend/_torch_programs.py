@@ -271,10 +271,10 @@ class TorchPrograms(Backend):
     def repeat(self, step, variables, compile="auto"):
         step = self.jit(step, variables, compile)
 
-        def run(xs):
+        def run(xs, start, stop, *shared):
             leaves, spec = _flatten(xs)
-            for slices in zip(*(leaf.unbind(0) for leaf in leaves)):
-                step(spec.unflatten(slices))
+            for slices in zip(*(leaf[start:stop].unbind(0) for leaf in leaves)):
+                step(spec.unflatten(slices), *shared)
 
         return run
 

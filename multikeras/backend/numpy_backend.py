@@ -456,9 +456,9 @@ class NumpyBackend(Backend):
         return f
 
     def repeat(self, step, variables, compile="auto"):
-        def many(xs):
-            for i in range(len(_leaves(xs)[0])):
-                step(_map(lambda x, i=i: np.asarray(x[i]), xs))
+        def many(xs, start, stop, *shared):
+            for i in range(start, stop):
+                step(_map(lambda x, i=i: np.asarray(x[i]), xs), *shared)
 
         return many
 

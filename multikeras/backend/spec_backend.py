@@ -476,7 +476,7 @@ class SpecBackend(Backend):
         return f
 
     def repeat(self, step, variables, compile="auto"):
-        return lambda xs: step(_map(self._slice, xs))
+        return lambda xs, start, stop, *shared: step(_map(self._slice, xs), *shared)
 
     def eval_shape(self, f, *specs):
         return f(*specs)

@@ -56,15 +56,11 @@ class Programs:
         if key not in self.compiled:
             function = self._without_leftovers(self.model.step_function(step))
 
-            def run(order, start, stop, arrays):
-                def one(i):
-                    rows = current.take(order, i, 0)
-                    function(tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays))
-                    return (current.add(i, current.asarray(1, "int32")),)
+            def one(rows, arrays):
+                function(tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays))
 
-                return current.while_loop(lambda i: current.less(i, stop), one, (start,), None)[0]
-
-            self.compiled[key] = current.jit(run, self.model._state_of_training(), compile=self._compile_option())
+            variables = self.model._state_of_training()
+            self.compiled[key] = current.repeat(one, variables, compile=self._compile_option())
         return self.compiled[key]
 
     def results(self) -> Callable:
@@ -79,7 +75,7 @@ class Programs:
         fresh = (step, "chunk") not in self.compiled
         function = self.chunk(step)
         began = time.perf_counter()
-        done = function(order, current.asarray(start, "int32"), current.asarray(stop, "int32"), arrays)
+        done = function(order, start, stop, arrays)
         current.synchronize(done)
         if not fresh:
             self.seconds_per_step[step] = (time.perf_counter() - began) / (stop - start)

@@ -286,7 +286,14 @@ class Trainer(Steps):
         if done == 0:
             raise ValueError("The data gave no batch: there is nothing to work on.")
         self._clear_losses()  # type: ignore[attr-defined]
-        return _floats(logs)
+        logs = _floats(logs)
+        if logs.get("loss") != logs.get("loss") and mode == "train":
+            warnings.warn(
+                f"The loss is nan in epoch {epoch + 1}. Look for a learning rate that is too large, logarithms or divisions of "
+                "zero, and NaN in the data; the callback TerminateOnNaN stops training.",
+                stacklevel=3,
+            )
+        return logs
 
     def _steps_are_ours(self, step: str) -> bool:
         """Tell whether the logs of a step are the metrics, so that they need not be kept for each step."""

@@ -115,7 +115,7 @@ def test_repeat_writes_variables(given):
         total.assign(total.value + row["x"])
         last.assign(row["x"])
 
-    B.repeat(step, [total, last] if given == "all" else [total])({"x": B.asarray([1.0, 2.0, 3.0])})
+    B.repeat(step, [total, last] if given == "all" else [total])({"x": B.asarray([1.0, 2.0, 3.0])}, 0, 3)
     assert (float(total.numpy()), float(last.numpy())) == (6, 3)
 
 
