@@ -22,7 +22,7 @@ def exponential(x: Any) -> Any:
 
 def mish(x: Any) -> Any:
     """Multiply `x` by tanh(softplus(x)) (Misra, 2019)."""
-    return x * ops.tanh(ops.softplus(x))
+    return ops.multiply(x, ops.tanh(ops.softplus(x)))
 
 
 def gelu(x: Any, approximate: bool = False) -> Any:

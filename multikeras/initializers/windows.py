@@ -27,10 +27,15 @@ def _off(t: np.ndarray) -> np.ndarray:
     return np.abs(2 * t - 1)
 
 
+def _parzen(length: int, periodic: bool) -> np.ndarray:
+    size = length + periodic
+    off = np.abs(np.arange(length) - (size - 1) / 2) / (size / 2)
+    return np.where(off * size <= (size - 1) / 2, 1 - 6 * off**2 * (1 - off), 2 * (1 - off) ** 3)
+
+
 _SHAPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {  # of t from 0 to 1
     "tukey": _tukey,
     "bartlett": lambda t: 1 - _off(t),
-    "parzen": lambda t: np.where(_off(t) <= 0.5, 1 - 6 * _off(t) ** 2 * (1 - _off(t)), 2 * (1 - _off(t)) ** 3),
     "bohman": lambda t: (1 - _off(t)) * np.cos(np.pi * _off(t)) + np.sin(np.pi * _off(t)) / np.pi,
 }
 
@@ -52,9 +57,11 @@ def window_values(window: Any, length: int, periodic: bool) -> np.ndarray:
     t = np.arange(length) / max(length if periodic else length - 1, 1)
     if name in _COSINE_SUMS:
         return sum((-1) ** k * a * np.cos(2 * np.pi * k * t) for k, a in enumerate(_COSINE_SUMS[name]))
+    if name == "parzen":
+        return _parzen(length, periodic)
     if name not in _SHAPES:
         raise ValueError(
-            f"window={window!r} is unknown. Expected one of {', '.join((*_COSINE_SUMS, *_SHAPES))}, or the "
+            f"window={window!r} is unknown. Expected one of {', '.join((*_COSINE_SUMS, *_SHAPES, 'parzen'))}, or the "
             "weights."
         )
     return _SHAPES[name](t)

@@ -137,8 +137,9 @@ def sparse_categorical_crossentropy(
     """
     y_true = ops.convert_to_tensor(y_true)
     y_pred = ops.convert_to_tensor(y_pred)
-    if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
-        y_true = ops.squeeze(y_true, -1)
+    if len(y_true.shape) == len(y_pred.shape):
+        singletons = [a for a in (axis, -1) if y_true.shape[a] == 1]
+        y_true = ops.squeeze(y_true, singletons[0]) if singletons else y_true
     if ignore_class is None:
         return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits=from_logits, axis=axis)
     counted = ops.not_equal(y_true, ops.cast(ignore_class, y_true.dtype))

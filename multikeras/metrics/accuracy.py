@@ -8,29 +8,25 @@ from multikeras.metrics.reductions import MeanMetricWrapper
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Any:
-    """Return the share of equal entries of each sample."""
+    """Return 1 where entries are equal, else 0."""
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = ops.convert_to_tensor(y_true, dtype=y_pred.dtype)
     y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
-    return _share(ops.equal(y_true, y_pred))
-
-
-def _share(right: Any) -> Any:
-    return ops.mean(ops.cast(right, config.floatx()), axis=-1)
+    return ops.cast(ops.equal(y_true, y_pred), config.floatx())
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
-    """Return the share of right yes-or-no labels of each sample; above `threshold` is yes.
+    """Return 1 where yes-or-no labels are right, else 0; above `threshold` is yes.
 
     >>> from multikeras import metrics, ops
     >>> ops.convert_to_numpy(metrics.binary_accuracy([[1, 0, 1, 1]], [[0.9, 0.2, 0.4, 0.6]])).tolist()
-    [0.75]
+    [[1.0, 1.0, 0.0, 1.0]]
     """
     y_pred = ops.convert_to_tensor(y_pred)
     y_true = ops.convert_to_tensor(y_true)
     y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
     y_true, y_pred = ops.cast(y_true, config.floatx()), ops.cast(y_pred, config.floatx())
-    return _share(ops.equal(y_true, ops.cast(y_pred > threshold, y_true.dtype)))
+    return ops.cast(ops.equal(y_true, ops.cast(y_pred > threshold, y_true.dtype)), config.floatx())
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from multikeras import config, ops
+from multikeras.core.serialization import deserialize_keras_object
 from multikeras.metrics.confusion import KINDS, _Counting
 
 _CURVES = ("PR", "ROC", "PRGAIN")
@@ -120,12 +121,8 @@ class AUC(_Counting):
             x, y = recall, ops.divide_no_nan(tp, tp + fp)
         if self.curve == "PRGAIN":  # Flach and Kull, 2015
             odds = ops.divide_no_nan(tp + fn, fp + tn)
-            x, y = (
-                ops.where(
-                    ops.logical_or(tp > 0, fault == 0), ops.maximum(1.0 - odds * ops.divide_no_nan(fault, tp), 0.0), 0.0 * tp
-                )
-                for fault in (fn, fp)
-            )
+            x, y = (1.0 - odds * ops.divide_no_nan(fault, tp) for fault in (fn, fp))
+            x = ops.where(tp > 0, ops.maximum(x, 0.0), ops.zeros_like(x))
         combine = {
             "interpolation": lambda a, b: (a + b) / 2.0,
             "majoring": ops.maximum,
@@ -140,6 +137,10 @@ class AUC(_Counting):
         if self.label_weights is None:
             return ops.mean(by_label)
         return ops.divide_no_nan(ops.sum(by_label * self.label_weights), ops.sum(self.label_weights))
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "AUC":
+        return cls(**{**config, "label_weights": deserialize_keras_object(config.get("label_weights"))})
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -285,7 +285,8 @@ class Optimizer:
         else:
             variables = list(trainable_variables)
             if not self.built:
-                self.build(variables)
+                with naming.name_scope(self.name, caller=self):
+                    self.build(variables)
                 self.built = True
             self._check_known(variables)
         if self._to_restore is not None:
