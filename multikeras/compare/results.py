@@ -85,9 +85,12 @@ class Gap:
     """How far the loss curves of a backend are from those of the reference."""
 
     largest: float
+    """Over the epochs that both have."""
     first_epoch_past: int | None
     """Counted from 1 through all fits; None where the tolerance is kept."""
     by_epoch: list[float]
+    same_epochs: bool = True
+    """Whether both ran the same fits and epochs; else the first epoch that one lacks is past the tolerance."""
 
 
 @dataclass
@@ -124,12 +127,11 @@ class Results:
             for a, b in zip(mine.logs, theirs.logs):
                 losses = [name for name in b if name in ("loss", "val_loss")]
                 by_epoch.append(max((relative_gap(a.get(n, math.nan), b[n]) for n in losses), default=0.0))
-        # A fit or an epoch that only one of the two has cannot agree.
-        epochs = [[len(fit.logs) for fit in b.fits] for b in (other, reference)]
-        if epochs[0] != epochs[1]:
-            by_epoch.append(math.inf)
-        past = next((i + 1 for i, gap in enumerate(by_epoch) if gap > self.tolerance), None)
-        return Gap(max(by_epoch, default=0.0), past, by_epoch)
+        mine, theirs = ([len(fit.logs) for fit in b.fits] for b in (other, reference))
+        past = next((i for i, gap in enumerate(by_epoch, 1) if gap > self.tolerance), None)
+        if past is None and mine != theirs:
+            past = len(by_epoch) + 1
+        return Gap(max(by_epoch, default=0.0), past, by_epoch, mine == theirs)
 
     @property
     def parity(self) -> bool:

@@ -38,6 +38,8 @@ def run(
 ) -> Results:
     """Run an unmodified Keras program on several backends, one after the other, with the same seed.
 
+    Random numbers, dropout masks too, are the same on all, unless MULTIKERAS_RANDOM=native is set.
+
     Args:
         script: Path of the program.
         backends: Names; all installed frameworks if not given.
@@ -81,7 +83,9 @@ def _run_on(
     events, log = scratch / f"{name}.jsonl", folder / f"{name}.log"
     events.touch()
     command = [sys.executable, str(_PROBE), str(_ROOT), str(events), str(results.seed), results.script, *results.args]
-    environment = os.environ | {"MULTIKERAS_BACKEND": name, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
+    # Equal dropout masks on all: what is left of a gap is arithmetic. A caller's own choice is kept.
+    environment = {"MULTIKERAS_RANDOM": "portable"} | os.environ
+    environment |= {"MULTIKERAS_BACKEND": name, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     started = time.perf_counter()
     with open(log, "wb") as output, open(events, encoding="utf-8") as read_events:
         child = subprocess.Popen(

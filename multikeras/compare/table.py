@@ -46,7 +46,8 @@ def gap_text(gap: Gap | None, reference: bool) -> str:
     """Return the largest relative gap for reading."""
     if gap is None:
         return "reference" if reference else "-"
-    return "not comparable" if math.isinf(gap.largest) else f"{gap.largest:.1e}"
+    text = "NaN" if math.isinf(gap.largest) else f"{gap.largest:.1e}"
+    return text if gap.same_epochs else f"{text}\nother epochs"
 
 
 def past_text(gap: Gap | None) -> str:

@@ -75,6 +75,15 @@ def test_backends_agree(tmp_path):
     assert results.exit_status == 0
 
 
+@needs_gradients
+@pytest.mark.skipif(len(installed()) < 3, reason="needs two frameworks")
+def test_dropout_masks_are_the_same_on_all(tmp_path):
+    names = [name for name in installed() if name in ("jax", "torch", "tensorflow")]
+    code = PROGRAM.replace('activation="relu"),', 'activation="relu"), keras.layers.Dropout(0.5),')
+    results = compare.run(program(tmp_path, code), names, require_parity=1e-3, show_progress=False)
+    assert results.parity, {name: results.gap(name) for name in names}
+
+
 def test_a_failure_has_its_reason_and_the_others_go_on(tmp_path):
     path = program(tmp_path, "import keras\nif keras.backend.backend() == 'numpy':\n    keras.layers.Dense(-1)\n")
     names = ["no_such_backend", "numpy"] + [current.name] * (current.name != "numpy")
@@ -134,7 +143,10 @@ def test_gap_and_first_epoch_past_the_tolerance():
 
 
 def test_curves_of_other_lengths_cannot_agree():
-    assert made(a=[1.0, 0.5], b=[1.0]).gap("b").largest == math.inf
+    results = made(a=[1.0, 0.5], b=[1.0])
+    assert results.gap("b").first_epoch_past == 2
+    assert not results.gap("b").same_epochs
+    assert not results.parity
 
 
 def test_nan_against_a_number_is_no_agreement():
