@@ -133,8 +133,8 @@ def test_generators_that_give_nothing(model):
 
 @trains
 def test_validation_split(model):
-    with pytest.raises(ValueError, match=r"validation_split=0\.01 of 8 samples leaves none"):
-        model.fit(rows(8), rows(8, 3), validation_split=0.01, verbose=0)
+    with pytest.raises(ValueError, match=r"validation_split=0\.95 of 8 samples leaves none for training"):
+        model.fit(rows(8), rows(8, 3), validation_split=0.95, verbose=0)
     with pytest.raises(ValueError, match=r"validation_split must be between 0 and 1, got 1\.5"):
         model.fit(rows(8), rows(8, 3), validation_split=1.5, verbose=0)
 

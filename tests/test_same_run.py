@@ -9,8 +9,8 @@ import multikeras as mk
 from multikeras import backend, config, layers
 from multikeras.random import host
 
-RECORDED_WEIGHTS = "RECORD"
-RECORDED_LOSSES: list[float] = []
+RECORDED_WEIGHTS = "57130699f8a814cf"
+RECORDED_LOSSES = [1.62489, 1.38797, 1.3676, 1.36079, 1.35679, 1.34181, 1.31785, 1.33269]
 
 
 def convnet():

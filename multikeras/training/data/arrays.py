@@ -47,7 +47,7 @@ def as_rows(x: Any, argument: str) -> Any:
                 f"{argument} holds objects that are not numbers (dtype=object, e.g. {array.reshape(-1)[:1].tolist()}). "
                 "Convert it to a numeric array, and rows of different lengths to one length, e.g. with pad_sequences."
             ) from error
-    if array.dtype.kind in "US" and current.name != "tensorflow":
+    if array.dtype.kind in "US":
         raise ValueError(
             f"{argument} holds strings (dtype={array.dtype}). Models take numbers: map strings to integers first."
         )
