@@ -50,10 +50,14 @@ def numbers(logs: Any) -> dict[str, float]:
 class Recorder(callbacks.Callback):
     """Sends an event for each epoch."""
 
+    takes_chunks = True
+    """Told of many batches at once, so that they still run in one dispatch."""
+
     def __init__(self, started: float):
         super().__init__()
         self.started = started
         self.steps = 0
+        self.first_step_seconds: float | None = None
 
     def _steps_done(self) -> int:
         optimizer = getattr(self.model, "optimizer", None)
@@ -65,14 +69,26 @@ class Recorder(callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch_started = time.perf_counter()
+        self.training_ended: float | None = None
+
+    def on_test_begin(self, logs=None):
+        self.training_ended = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.first_step_seconds is None:
+            self.first_step_seconds = time.perf_counter() - self.started
+
+    def on_chunk_end(self, mode, batch, results):
+        """Note when the first steps were done."""
+        if mode == "train":
+            self.on_train_batch_end(batch)
 
     def on_epoch_end(self, epoch, logs=None):
-        now = time.perf_counter()
+        now = time.perf_counter() if self.training_ended is None else self.training_ended
         steps = self._steps_done()
-        first = getattr(self.model, "first_step_seconds", None)
         send(
             "epoch", logs=numbers(logs), seconds=now - self.epoch_started, steps=steps - self.steps,
-            since_fit=now - self.started if first is None else first,
+            first_step_seconds=now - self.started if self.first_step_seconds is None else self.first_step_seconds,
         )  # fmt: skip
         self.steps = steps
 

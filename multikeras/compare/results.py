@@ -13,7 +13,7 @@ DEFAULT_TOLERANCE = 1e-3
 
 @dataclass
 class Fit:
-    """One call of `fit`: what each epoch reported, how long it took and how many steps it had."""
+    """One call of `fit`: what each epoch reported, how long it trained (without validation) and how many steps it had."""
 
     model: str
     epochs_planned: int | None = None
@@ -21,7 +21,7 @@ class Fit:
     seconds: list[float] = field(default_factory=list)
     steps: list[int] = field(default_factory=list)
     first_step_seconds: float | None = None
-    """From the call of `fit` to the end of its first step; of its first epoch where steps cannot be told apart."""
+    """From the call of `fit` to the end of its first step."""
 
     def curve(self, name: str) -> list[float]:
         """Return one value an epoch, NaN where the epoch did not report it."""

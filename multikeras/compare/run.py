@@ -135,7 +135,7 @@ def _note(result: BackendResult, event: dict[str, Any]) -> None:
             fit.seconds.append(event["seconds"])
             fit.steps.append(event["steps"])
             if fit.first_step_seconds is None:
-                fit.first_step_seconds = event["since_fit"]
+                fit.first_step_seconds = event["first_step_seconds"]
         case "evaluate":
             result.evaluations.append(event["logs"])
         case "end":
