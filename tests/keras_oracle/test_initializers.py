@@ -36,7 +36,7 @@ def test_distribution(keras, name, shape):
     assert ours.dtype == theirs.dtype
     np.testing.assert_allclose(ours.std(), theirs.std(), rtol=0.03)
     np.testing.assert_allclose(ours.mean(), theirs.mean(), atol=theirs.std() / 20)
-    np.testing.assert_allclose(np.abs(ours).max(), np.abs(theirs).max(), rtol=0.2)
+    np.testing.assert_allclose(np.abs(ours).max(), np.abs(theirs).max(), rtol=0.35)
 
 
 @pytest.mark.parametrize("name", [n for n in DRAWN if n not in ("Orthogonal", "RandomNormal")])
@@ -55,9 +55,13 @@ def test_stft(keras, window, periodic, side):
 
 def test_seeds():
     fixed, fresh = initializers.RandomNormal(seed=3), initializers.RandomNormal()
-    assert (fixed((4,)) == initializers.RandomNormal(seed=3)((4,))).all()
-    assert (ops.convert_to_numpy(fresh((4,))) == ops.convert_to_numpy(fresh((4,)))).all()
-    assert not (ops.convert_to_numpy(fresh((4,))) == ops.convert_to_numpy(initializers.RandomNormal()((4,)))).all()
+    draws = [
+        ops.convert_to_numpy(initializer((4,))).tolist()
+        for initializer in (fixed, initializers.RandomNormal(seed=3), fresh, fresh, initializers.RandomNormal())
+    ]
+    assert draws[0] == draws[1]
+    assert draws[2] == draws[3]
+    assert draws[3] != draws[4]
 
 
 @pytest.mark.parametrize("name", [*DRAWN, "Zeros", "Ones", "Constant", "STFT"])
