@@ -1,0 +1,170 @@
+"""The layers compared with Keras: class, constructor arguments, input shapes, call arguments."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+FORMATS = ("channels_last", "channels_first")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer with its arguments and inputs; `inputs` is a shape, a list of shapes, or a tuple of shapes by position."""
+
+    layer: str
+    args: tuple = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    inputs: Any = (2, 5, 6)
+    call: dict[str, Any] = field(default_factory=dict)
+    dtype: str | None = None
+
+    def __str__(self):
+        given = [*map(repr, self.args), *(f"{k}={v!r}" for k, v in {**self.kwargs, **self.call}.items())]
+        return f"{self.layer}({','.join(given)})".replace(" ", "").replace("'", "")
+
+
+def case(layer, *args, inputs=(2, 5, 6), call=None, dtype=None, **kwargs):
+    return Case(layer, args, kwargs, inputs, call or {}, dtype)
+
+
+def _core():
+    yield case("Dense", 4, inputs=(2, 6))
+    yield case("Dense", 4, activation="relu", use_bias=False)
+    yield case("EinsumDense", "abc,cd->abd", (5, 4), bias_axes="d")
+    yield case("EinsumDense", "...c,cde->...de", (3, 4), bias_axes="de", activation="tanh")
+    yield case("EinsumDense", "bc...,cd->bd...", (4,), bias_axes="d")
+    yield case("Embedding", 10, 3, inputs=(2, 4), dtype="int32")
+    yield case("ReversibleEmbedding", 10, 3, tie_weights=False, inputs=(2, 4), dtype="int32")
+    yield case("Masking", 0.5)
+    yield case("Identity")
+    for name in ("relu", "softmax", "gelu", "selu", "linear"):
+        yield case("Activation", name)
+    yield case("ReLU", max_value=0.5, negative_slope=0.1, threshold=0.2)
+    yield case("LeakyReLU")
+    yield case("ELU", 0.5)
+    yield case("PReLU", shared_axes=[1], alpha_initializer="ones")
+    yield case("Softmax")
+    yield case("Softmax", 1)
+
+
+def _convolutions():
+    for data_format in FORMATS:
+        for padding in ("valid", "same"):
+            for strides, dilation in ((1, 1), (2, 1), (1, 2)):
+                how = {"data_format": data_format, "padding": padding, "strides": strides, "dilation_rate": dilation}
+                yield case("Conv1D", 4, 3, **how, inputs=(2, 8, 6))
+                yield case("Conv2D", 4, 3, **how, inputs=(2, 7, 8, 7))
+                yield case("Conv1DTranspose", 4, 3, **how)
+                yield case("Conv2DTranspose", 4, 3, **how, inputs=(2, 5, 6, 5))
+                yield case("DepthwiseConv2D", 3, **how, depth_multiplier=2, inputs=(2, 7, 8, 7))
+                yield case("SeparableConv1D", 4, 2, **how, depth_multiplier=2, inputs=(2, 7, 8))
+    yield case("Conv1D", 4, 3, padding="causal", dilation_rate=2)
+    yield case("Conv1D", 4, 3, groups=2, activation="relu", use_bias=False)
+    yield case("Conv3D", 2, 2, strides=2, inputs=(1, 4, 5, 6, 3))
+    yield case("Conv3DTranspose", 2, 2, strides=2, inputs=(1, 3, 3, 3, 2))
+    yield case("Conv2DTranspose", 3, 3, strides=2, output_padding=1, inputs=(1, 4, 4, 3))
+    yield case("DepthwiseConv1D", 3, padding="same")
+    yield case("SeparableConv2D", 4, 3, inputs=(2, 5, 6, 3))
+
+
+def _pooling():
+    for rank in (1, 2, 3):
+        for kind in ("Max", "Average"):
+            for padding in ("valid", "same"):
+                yield case(f"{kind}Pooling{rank}D", 2, padding=padding, inputs=(2, 7, 6, 5)[: rank + 1] + (3,))
+                yield case(f"{kind}Pooling{rank}D", 3, padding=padding, strides=1, data_format="channels_first",
+                           inputs=(2, 3) + (5,) * rank)  # fmt: skip
+            yield case(f"Global{kind}Pooling{rank}D", inputs=(2,) + (4,) * rank + (3,))
+            yield case(f"Global{kind}Pooling{rank}D", keepdims=True, data_format="channels_first",
+                       inputs=(2, 3) + (4,) * rank)  # fmt: skip
+            yield case(f"Adaptive{kind}Pooling{rank}D", 3, inputs=(2,) + (7,) * rank + (2,))
+            yield case(f"Adaptive{kind}Pooling{rank}D", 2, data_format="channels_first", inputs=(2, 2) + (5,) * rank)
+
+
+def _normalization():
+    training = {"training": True}
+    yield case("BatchNormalization")
+    yield case("BatchNormalization", inputs=(4, 6), call=training)
+    yield case("BatchNormalization", axis=1, center=False, momentum=0.9, inputs=(3, 4, 5), call=training)
+    clipping = {"rmax": 1.2, "rmin": 0.5, "dmax": 0.3}
+    yield case("BatchNormalization", renorm=True, renorm_momentum=0.8, renorm_clipping=clipping, inputs=(6, 4),
+               call=training)  # fmt: skip
+    yield case("LayerNormalization")
+    yield case("LayerNormalization", axis=[1, 2], scale=False)
+    yield case("LayerNormalization", 1)
+    yield case("GroupNormalization", 2)
+    yield case("GroupNormalization", -1, axis=1, inputs=(2, 4, 5, 6))
+    yield case("RMSNormalization")
+    yield case("RMSNormalization", (1, 2))
+    yield case("UnitNormalization")
+    yield case("UnitNormalization", (1, 2))
+    for name in ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout"):
+        yield case(name, 0.5)
+    yield case("ActivityRegularization", 0.1, 0.2)
+
+
+def _reshaping():
+    yield case("Flatten")
+    yield case("Flatten", data_format="channels_first", inputs=(2, 3, 4, 5))
+    yield case("Reshape", (3, -1))
+    yield case("Permute", (2, 1))
+    yield case("RepeatVector", 3, inputs=(2, 4))
+    yield case("Cropping1D", (1, 2))
+    yield case("Cropping2D", ((1, 0), (2, 1)), inputs=(2, 4, 5, 3))
+    yield case("Cropping3D", 1, data_format="channels_first", inputs=(1, 2, 4, 5, 6))
+    yield case("ZeroPadding1D", 2)
+    yield case("ZeroPadding2D", (1, 2), inputs=(2, 3, 4, 5))
+    yield case("ZeroPadding3D", 1, inputs=(1, 2, 3, 4, 2))
+    yield case("UpSampling1D", 3)
+    yield case("UpSampling2D", (2, 3), inputs=(2, 3, 4, 2))
+    yield case("UpSampling2D", 2, interpolation="bilinear", inputs=(2, 3, 4, 5))
+    yield case("UpSampling3D", 2, inputs=(1, 2, 3, 2, 2))
+
+
+def _merging():
+    for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"):
+        yield case(name, inputs=[(2, 5, 6), (2, 5, 6)])
+    yield case("Add", inputs=[(2, 6), (2, 5, 6)])
+    yield case("Concatenate", 1, inputs=[(2, 3, 6), (2, 5, 6)])
+    yield case("Dot", (1, 2), inputs=[(2, 3, 4), (2, 5, 3)])
+    yield case("Dot", -1, normalize=True, inputs=[(2, 4), (2, 4)])
+    yield case("Dot", (2, 1), inputs=[(2, 3, 4, 6), (2, 4, 5)])
+
+
+def _recurrent():
+    for name in ("SimpleRNN", "LSTM", "GRU"):
+        yield case(name, 3)
+        yield case(name, 3, return_sequences=True, go_backwards=True)
+        yield case(name, 3, return_sequences=True, return_state=True)
+        yield case(name, 3, unroll=True, use_bias=False)
+        yield case(name, 3, activation="relu")
+    yield case("GRU", 3, reset_after=False)
+    yield case("GRU", 3, reset_after=False, activation="elu", recurrent_activation="hard_sigmoid")
+    yield case("LSTM", 3, unit_forget_bias=False, recurrent_activation="hard_sigmoid")
+    yield case("ConvLSTM1D", 4, 3, return_sequences=True, inputs=(2, 3, 7, 2))
+    yield case("ConvLSTM2D", 2, 3, padding="same", return_state=True, inputs=(2, 3, 5, 6, 2))
+    yield case("ConvLSTM3D", 2, 2, inputs=(1, 2, 3, 3, 3, 2))
+
+
+def _attention():
+    pair = [(2, 3, 4), (2, 5, 4)]
+    yield case("Attention", inputs=pair)
+    yield case("Attention", True, "concat", inputs=pair)
+    scores = {"return_attention_scores": True}
+    yield case("Attention", inputs=[(2, 5, 4), (2, 5, 4)], call={"use_causal_mask": True, **scores})
+    yield case("AdditiveAttention", inputs=pair)
+    same = ((2, 5, 4), (2, 5, 4))
+    for how in ({}, {"use_gate": True}, {"use_bias": False}, {"sliding_window": 2}):
+        yield case("MultiHeadAttention", 2, 3, **how, inputs=same)
+        yield case("GroupQueryAttention", 3, 4, 2, **how, inputs=same)
+    yield case("MultiHeadAttention", 2, 3, output_shape=7, inputs=same)
+    yield case("MultiHeadAttention", 2, 3, inputs=same, call={"use_causal_mask": True})
+    yield case("MultiHeadAttention", 2, 3, value_dim=5, inputs=((2, 5, 4), (2, 3, 4)), call=scores)
+    yield case("MultiHeadAttention", 2, 3, attention_axes=(2,), inputs=((2, 3, 4, 5), (2, 3, 4, 5)))
+    yield case("MultiHeadAttention", 2, 3, attention_axes=(1, 2), inputs=((2, 3, 4, 5), (2, 3, 4, 5)), call=scores)
+
+
+CASES = [
+    c
+    for family in (_core, _convolutions, _pooling, _normalization, _reshaping, _merging, _recurrent, _attention)
+    for c in family()
+]
