@@ -23,7 +23,7 @@ class MinMaxNorm(Constraint):
 
     >>> from multikeras import constraints, ops
     >>> w = constraints.MinMaxNorm(1.0, 2.0)([[3.0], [4.0]])
-    >>> ops.convert_to_numpy(w).round(2).tolist()
+    >>> [[round(float(v), 2) for v in row] for row in w]
     [[1.2], [1.6]]
     """
 
@@ -42,7 +42,7 @@ class MaxNorm(Constraint):
 
     >>> from multikeras import constraints, ops
     >>> w = constraints.MaxNorm(1.0)([[3.0], [4.0]])
-    >>> ops.convert_to_numpy(w).round(2).tolist()
+    >>> [[round(float(v), 2) for v in row] for row in w]
     [[0.6], [0.8]]
     """
 

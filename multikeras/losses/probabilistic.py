@@ -29,8 +29,8 @@ def binary_crossentropy(
         label_smoothing: Fraction by which labels move towards 0.5.
         axis: What to take the mean over.
 
-    >>> from multikeras import losses, ops
-    >>> ops.convert_to_numpy(losses.binary_crossentropy([[1.0, 0.0]], [[0.5, 0.5]])).round(4).tolist()
+    >>> from multikeras import losses
+    >>> [round(float(v), 4) for v in losses.binary_crossentropy([[1.0, 0.0]], [[0.5, 0.5]])]
     [0.6931]
     """
     y_true, y_pred = pair(y_true, y_pred)
@@ -94,8 +94,8 @@ def categorical_crossentropy(
         label_smoothing: Fraction by which labels move towards all classes alike.
         axis: Axis of the classes.
 
-    >>> from multikeras import losses, ops
-    >>> ops.convert_to_numpy(losses.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]])).round(4).tolist()
+    >>> from multikeras import losses
+    >>> [round(float(v), 4) for v in losses.categorical_crossentropy([[0.0, 1.0]], [[0.5, 0.5]])]
     [0.6931]
     """
     y_true, y_pred = _one_hot_pair("categorical_crossentropy", y_true, y_pred, label_smoothing, axis)
@@ -131,8 +131,8 @@ def sparse_categorical_crossentropy(
         ignore_class: A label whose samples are masked and have the loss 0.
         axis: Axis of the classes.
 
-    >>> from multikeras import losses, ops
-    >>> ops.convert_to_numpy(losses.sparse_categorical_crossentropy([1], [[0.5, 0.5]])).round(4).tolist()
+    >>> from multikeras import losses
+    >>> [round(float(v), 4) for v in losses.sparse_categorical_crossentropy([1], [[0.5, 0.5]])]
     [0.6931]
     """
     y_true = ops.convert_to_tensor(y_true)

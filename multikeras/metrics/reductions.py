@@ -88,8 +88,8 @@ class Mean(Metric):
 class MeanMetricWrapper(Mean):
     """Take the mean of a function of true and predicted values; further arguments go to the function.
 
-    >>> from multikeras import metrics
-    >>> float(metrics.MeanMetricWrapper(lambda t, p: abs(t - p))([0.0, 1.0], [1.0, 4.0]))
+    >>> from multikeras import losses, metrics
+    >>> float(metrics.MeanMetricWrapper(losses.mean_absolute_error)([[0.0, 1.0]], [[1.0, 4.0]]))
     2.0
     """
 
