@@ -141,7 +141,8 @@ class LossFunctionWrapper(Loss):
     """Make a `Loss` of a function of true and predicted values; other arguments go to the function.
 
     >>> from multikeras.losses.loss import LossFunctionWrapper
-    >>> float(LossFunctionWrapper(lambda t, p: t * p, reduction="sum")([0.0, 1.0], [1.0, 3.0]))
+    >>> import numpy as np
+    >>> float(LossFunctionWrapper(lambda t, p: t * p, reduction="sum")(np.array([0.0, 1.0]), np.array([1.0, 3.0])))
     3.0
     """
 
