@@ -2,7 +2,6 @@
 
 import importlib
 import os
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any
 
@@ -27,9 +26,15 @@ _BUILT_IN = {  # name: module that must be installed, module here, pip extra
 }
 
 
+def _entry_points() -> Any:
+    from importlib.metadata import entry_points  # slow to import: only an unknown name needs it
+
+    return entry_points(group="multikeras.backends")
+
+
 def registered() -> dict[str, str]:
     """Return the backends that other packages offer: name and "module:Class"."""
-    return {e.name: e.value for e in entry_points(group="multikeras.backends")}
+    return {e.name: e.value for e in _entry_points()}
 
 
 def installed() -> list[str]:
@@ -44,19 +49,19 @@ def choose() -> tuple[str, str]:
         return name, "MULTIKERAS_BACKEND"
     if name := config.file_settings.get("backend"):
         return name, str(config.home() / "multikeras.json")
-    return installed()[0], "first installed of jax, torch, tensorflow, numpy"
+    return next(name for name, (module, _, _) in _BUILT_IN.items() if find_spec(module)), "first installed of jax, torch, tensorflow, numpy"
 
 
 def load(name: str, reason: str = "asked for") -> Backend:
     """Import the backend `name` and return an instance, without its overrides if MULTIKERAS_PLAIN=1."""
-    valid = [*_BUILT_IN, *(n for n in registered() if n not in _BUILT_IN)]
-    if name not in valid:
-        raise ValueError(
-            f"backend={name!r} ({reason}) is unknown. Valid: {', '.join(valid)}. "
-            f"Installed here: {', '.join(installed())}."
-        )
     if name not in _BUILT_IN:
-        return entry_points(group="multikeras.backends")[name].load()()
+        others = registered()
+        if name not in others:
+            raise ValueError(
+                f"backend={name!r} ({reason}) is unknown. Valid: {', '.join([*_BUILT_IN, *others])}. "
+                f"Installed here: {', '.join(installed())}."
+            )
+        return _entry_points()[name].load()()
     framework, module, extra = _BUILT_IN[name]
     if not find_spec(framework):
         raise ImportError(

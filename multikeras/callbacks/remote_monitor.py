@@ -7,12 +7,6 @@ import numpy as np
 
 from multikeras.callbacks.callback import Callback
 
-try:
-    import requests
-except ImportError:
-    requests = None  # type: ignore[assignment]
-
-
 class RemoteMonitor(Callback):
     """Post the metrics of each epoch to a server.
 
@@ -33,8 +27,10 @@ class RemoteMonitor(Callback):
         self.root, self.path, self.field, self.headers, self.send_as_json = root, path, field, headers, send_as_json
 
     def on_epoch_end(self, epoch, logs=None):
-        if requests is None:
-            raise ImportError("RemoteMonitor needs the package requests. Install it with: pip install requests.")
+        try:
+            import requests  # slow to import, and few need it
+        except ImportError as error:
+            raise ImportError("RemoteMonitor needs the package requests. Install it with: pip install requests.") from error
         values = {k: np.asarray(v).item() if isinstance(v, (np.ndarray, np.generic)) else v for k, v in (logs or {}).items()}
         send = {"epoch": epoch, **values}
         try:

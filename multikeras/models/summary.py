@@ -5,9 +5,6 @@ import shutil
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from multikeras.backend import dtypes
 from multikeras.core.tracking import unique
@@ -79,6 +76,10 @@ def _range(layers: list, names: list[str]) -> list:
 def print_summary(model, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
                   layer_range=None) -> None:  # fmt: skip
     """Print the table of `model.summary()`."""
+    from rich.console import Console  # slow to import: only programs that print a summary pay
+    from rich.markup import escape
+    from rich.table import Table
+
     line = _is_line(model)
     columns = ["Layer (type)", "Output Shape", "Param #"] + ([] if line else ["Connected to"])
     columns += ["Trainable"] if show_trainable else []

@@ -8,7 +8,6 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.parse
-import urllib.request
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -43,10 +42,12 @@ def _matches(path: Path, expected: str, algorithm: str) -> bool:
 
 def _download(origin: str, target: Path, expected: str | None, algorithm: str) -> None:
     """Fetch `origin` into a temporary file beside `target`; move it there once it is whole and its hash is right."""
+    from urllib.request import urlopen  # slow to import: only programs that download pay
+
     handle, name = tempfile.mkstemp(prefix=f"{target.name}.tmp-", dir=target.parent)
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(origin) as answer:
+        with os.fdopen(handle, "wb") as file, urlopen(origin) as answer:
             size = answer.headers.get("Content-Length")
             _copy_with_progress(answer, file, int(size) if size else None)
             file.flush()
