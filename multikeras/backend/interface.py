@@ -45,6 +45,8 @@ class Backend:
     supports_gradients: ClassVar[bool] = True
     supports_jit: ClassVar[bool] = True
     """Whether `jit` compiles (False: it returns the function unchanged)."""
+    compiles_by_default: ClassVar[bool] = True
+    """What `jit_compile="auto"` of a model comes to."""
     variables_in_place: ClassVar[bool] = False
     """Whether `assign` changes the native store (else it returns a new one, and `jit` lifts variables)."""
     traces: ClassVar[bool] = True

@@ -146,6 +146,7 @@ class TorchBackend(TorchPrograms):
     native_inexact = INEXACT
     Module = Module
     VariableBase = VariableBase
+    compiles_by_default = False
     supports_jit = False
     variables_in_place = True
     traces = False

@@ -36,8 +36,8 @@ class CSVLogger(Callback):
         logs = logs or {}
         if self.keys is None:
             # Values of validation may be missing in this epoch only.
-            names = [k for k in logs if not k.startswith("val_")]
-            self.keys = sorted({*logs, *(f"val_{k}" for k in names)} if any(k.startswith("val_") for k in logs) else logs)
+            later = set() if any(k.startswith("val_") for k in logs) else {f"val_{k}" for k in logs}
+            self.keys = sorted({*logs, *later})
         if self.writer is None:
             self.writer = csv.DictWriter(self.csv_file, ["epoch", *self.keys], delimiter=self.sep, extrasaction="ignore")
             if not self._has_header:

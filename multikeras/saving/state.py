@@ -4,6 +4,7 @@ A part is a layer or an optimizer reached through attributes, public ones first,
 by its class, counted up: `layers/dense`, `layers/dense_1`.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,17 +27,11 @@ def has_state(x: Any) -> bool:
 def _attributes(part: Any) -> list[tuple[str, Any]]:
     """Return the attributes that may hold parts, private names last."""
     values = {k: v for k, v in vars(part).items() if k not in _IGNORED and not k.startswith("__")}
-    if isinstance(getattr(part, "layers", None), list):
-        values["layers"] = part.layers
-        if hasattr(part, "_all_layers") or hasattr(part, "_stack"):
-            values["layers"] = _file_layers(part)
     renamed = getattr(part, "file_names", {})
-    values = {renamed.get(k, k): v for k, v in values.items()}
-    return sorted(values.items(), key=lambda pair: ("~" + pair[0]) if pair[0].startswith("_") else pair[0])
-
-
-def _file_layers(model: Any) -> list:
-    return list(model.layers)
+    named = [(renamed.get(k, k), v) for k, v in values.items()]
+    named.sort(key=lambda pair: ("~" + pair[0]) if pair[0].startswith("_") else pair[0])
+    # The layers of a graph come first, whatever other attributes hold them too.
+    return [("layers", part.layers), *named] if hasattr(part, "_all_layers") or hasattr(part, "_stack") else named
 
 
 def parts(root: Any, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, Any]]:
@@ -55,13 +50,17 @@ def parts(root: Any, path: str = "", seen: set[int] | None = None) -> Iterator[t
 
 
 def _in_container(container: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    counts: dict[str, int] = {}
+    if id(container) in seen:
+        return
+    seen.add(id(container))
+    counts: Counter[str] = Counter()
     for value in container.values() if isinstance(container, dict) else container:
-        if has_state(value):
-            name = naming.to_snake_case(type(value).__name__)
-            count = counts.get(name, 0)
-            counts[name] = count + 1
-            yield from parts(value, f"{path}/{name}_{count}" if count else f"{path}/{name}", seen)
+        nested = isinstance(value, _CONTAINERS)
+        if nested or has_state(value):
+            name = "container" if nested else naming.to_snake_case(type(value).__name__)
+            inner = f"{path}/{name}_{counts[name]}" if counts[name] else f"{path}/{name}"
+            counts[name] += 1
+            yield from (_in_container if nested else parts)(value, inner, seen)
 
 
 def is_layer(x: Any) -> bool:

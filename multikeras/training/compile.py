@@ -126,7 +126,10 @@ class CompiledLoss:
         if not isinstance(y_pred, dict):
             given, weights = (_listed(x, y_pred, self.names, a) for x, a in ((given, "loss"), (weights, "loss_weights")))
         self.parts = list(self._parts_of(given, weights, y_pred, ()))
-        if len(self.names) > 1 and len(self.parts) > 1:
+        names = [part.name for part in self.parts]
+        if len(set(names)) < len(names):
+            self.parts = [p._replace(name=p.loss.name) if names.count(p.name) > 1 else p for p in self.parts]
+        if len(self.parts) > 1:
             self.metrics = [Mean(name="loss") for _ in self.parts]
             for metric, part in zip(self.metrics, self.parts):
                 metric.name = f"{part.name}_loss"  # may hold a '/', which paths of variables may not
@@ -156,7 +159,8 @@ class CompiledLoss:
                     yield from self._parts_of(one, inner_weight, y_pred, path)
 
     def _part(self, path: tuple, loss: Any, weight: Any) -> _Part:
-        name = self._leaf_names.get(path) or "/".join(map(str, path)) or "output"
+        below = [name for leaf, name in self._leaf_names.items() if leaf[: len(path)] == path]
+        name = self._leaf_names.get(path) or "_".join(below)
         return _Part(path, name, as_loss(loss), weight)  # type: ignore[arg-type]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:

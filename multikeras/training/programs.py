@@ -38,7 +38,7 @@ class Programs:
         self.seconds_per_step: dict[str, float] = {}
 
     def _compile_option(self) -> bool | str:
-        return self.model.jit_compile
+        return self.model._jit_compile
 
     def single(self, step: str) -> Callable:
         """Return the function of one batch."""

@@ -142,8 +142,8 @@ class Trainer(Steps):
 
     @property
     def jit_compile(self):
-        """How steps are compiled."""
-        return self._jit_compile
+        """Whether steps are compiled by the framework's compiler; "auto" says what that comes to here."""
+        return current.compiles_by_default if self._jit_compile == "auto" else self._jit_compile
 
     @jit_compile.setter
     def jit_compile(self, value):
@@ -232,9 +232,9 @@ class Trainer(Steps):
                                                 verbose=logs_of.verbose, epochs=epochs, steps=steps)  # fmt: skip
         self.stop_training = False
         each.on_train_begin()
-        epoch_source = _Epochs(source, steps_per_epoch)
-        logs: dict[str, Any] = {}
         initial_epoch = getattr(self, "_initial_epoch", None) or initial_epoch
+        epoch_source = _Epochs(source, steps_per_epoch, initial_epoch)
+        logs: dict[str, Any] = {}
         for epoch in range(initial_epoch, epochs):
             self.reset_metrics()
             each.on_epoch_begin(epoch)
@@ -284,7 +284,10 @@ class Trainer(Steps):
         if pending:
             end(done - pending + stride - 1, _floats(logs) if observed else _Lazy(logs))
         if done == 0:
-            raise ValueError("The data gave no batch: there is nothing to work on.")
+            if mode != "train" or epoch == epochs.first:
+                raise ValueError("The data gave no batch: there is nothing to work on.")
+            warnings.warn("The data is used up: training stops. Give it batches for all epochs.", stacklevel=3)
+            self.stop_training = True
         self._clear_losses()  # type: ignore[attr-defined]
         logs = _floats(logs)
         if logs.get("loss") != logs.get("loss") and mode == "train":
@@ -550,7 +553,8 @@ class _CompileMetricsFace(metrics.Metric):
 class _Epochs:
     """A source cut into epochs of a number of steps."""
 
-    def __init__(self, source: Source, steps: int | None):
+    def __init__(self, source: Source, steps: int | None, first: int = 0):
+        self.first = first
         cap = config.max_steps_per_epoch()
         self.source, self.steps = source, steps
         limits = [n for n in (steps, cap) if n]

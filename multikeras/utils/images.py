@@ -9,19 +9,16 @@ import numpy as np
 
 from multikeras import config
 
-try:
-    from PIL import Image
-except ImportError:
-    Image = None
-
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _COLORS = {"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}
 _FILTERS = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
 
 
 def _pillow() -> Any:
-    if Image is None:
-        raise ImportError("Reading and writing images needs Pillow. Install it with: pip install pillow")
+    try:
+        from PIL import Image  # slow to import, and few need it
+    except ImportError as error:
+        raise ImportError("Reading and writing images needs Pillow. Install it with: pip install pillow") from error
     return Image
 
 

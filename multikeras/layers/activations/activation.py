@@ -103,7 +103,7 @@ class ELU(Elementwise):
 
     >>> import multikeras
     >>> y = multikeras.layers.ELU()(multikeras.ops.array([-1.0, 2.0]))
-    >>> multikeras.ops.convert_to_numpy(y).round(3).tolist()
+    >>> multikeras.ops.convert_to_numpy(y).astype("float64").round(3).tolist()
     [-0.632, 2.0]
     """
 
@@ -168,7 +168,7 @@ class Softmax(Elementwise):
 
     >>> import multikeras
     >>> y = multikeras.layers.Softmax()(multikeras.ops.array([[1.0, 1.0, 9.0]]), mask=multikeras.ops.array([[1, 1, 0]]))
-    >>> multikeras.ops.convert_to_numpy(y).round(3).tolist()
+    >>> multikeras.ops.convert_to_numpy(y).astype("float64").round(3).tolist()
     [[0.5, 0.5, 0.0]]
     """
 

@@ -20,7 +20,7 @@ class GroupNormalization(Layer):
 
     >>> import multikeras
     >>> y = multikeras.layers.GroupNormalization(2, epsilon=0.0)(multikeras.ops.array([[1.0, 3.0, 10.0, 30.0]]))
-    >>> multikeras.ops.convert_to_numpy(y).round(3).tolist()
+    >>> multikeras.ops.convert_to_numpy(y).astype("float64").round(3).tolist()
     [[-1.0, 1.0, -1.0, 1.0]]
     """
 

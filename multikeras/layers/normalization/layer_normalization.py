@@ -75,7 +75,7 @@ class RMSNormalization(Layer):
 
     >>> import multikeras
     >>> y = multikeras.layers.RMSNormalization(epsilon=0.0)(multikeras.ops.array([[3.0, -3.0]]))
-    >>> multikeras.ops.convert_to_numpy(y).round(3).tolist()
+    >>> multikeras.ops.convert_to_numpy(y).astype("float64").round(3).tolist()
     [[1.0, -1.0]]
     """
 

@@ -14,7 +14,7 @@ class UnitNormalization(Layer):
 
     >>> import multikeras
     >>> y = multikeras.layers.UnitNormalization()(multikeras.ops.array([[3.0, 4.0]]))
-    >>> multikeras.ops.convert_to_numpy(y).round(3).tolist()
+    >>> multikeras.ops.convert_to_numpy(y).astype("float64").round(3).tolist()
     [[0.6, 0.8]]
     """
 

@@ -45,7 +45,8 @@ class Bidirectional(Layer):
                 raise ValueError(f"Bidirectional: {argument} must be a layer, got {argument}={value!r}.")
         one_of("Bidirectional", "merge_mode", merge_mode, (*_MERGE, None))
         super().__init__(**kwargs)
-        self._given_backward_layer = backward_layer is not None
+        # `layer` itself is only copied: nothing keeps it.
+        object.__setattr__(self, "_init_args", ((), {}))
         self.forward_layer = _copy(layer, {})
         if backward_layer is None:
             turned = {"go_backwards": not layer.go_backwards}
@@ -59,9 +60,7 @@ class Bidirectional(Layer):
         _rename(self.backward_layer, f"backward_{own}")
         self._check_agreement()
         self.merge_mode = merge_mode
-        if weights is not None:
-            half = len(weights) // 2
-            self.forward_layer.initial_weights, self.backward_layer.initial_weights = weights[:half], weights[half:]
+        self._first_weights = weights
         self.stateful = layer.stateful
         self.return_sequences = layer.return_sequences
         self.return_state = layer.return_state
@@ -84,6 +83,8 @@ class Bidirectional(Layer):
             if not layer.built:
                 layer.build(sequences_shape)
                 layer.built = True
+        if self._first_weights is not None:
+            self.set_weights(self._first_weights)
 
     def call(self, sequences, initial_state=None, mask=None, training=None):
         first, second = None, None
