@@ -74,7 +74,7 @@ class StatelessScope(Scope):
     >>> import multikeras
     >>> v = multikeras.Variable(1.0)
     >>> with multikeras.StatelessScope([(v, multikeras.ops.ones(()) * 5)]) as scope:
-    ...     v.assign(v.value + 1)
+    ...     _ = v.assign(v.value + 1)
     >>> float(scope.get_current_value(v)), float(v.value)
     (6.0, 1.0)
     """

@@ -26,7 +26,7 @@ class Variable(current.VariableBase):
 
     >>> import multikeras
     >>> v = multikeras.Variable([1.0, 2.0])
-    >>> v.assign_add([10.0, 10.0])
+    >>> _ = v.assign_add([10.0, 10.0])
     >>> v.numpy().tolist()
     [11.0, 12.0]
     """

@@ -1,0 +1,13 @@
+"""What examples in docstrings may use without importing it: `ops`, `multikeras` and Python's own functions."""
+
+import builtins
+
+import pytest
+
+import multikeras
+
+
+@pytest.fixture(autouse=True)
+def names_of_examples(doctest_namespace):
+    # Modules of ops have functions of their own called `round`, `sum`, ...
+    doctest_namespace.update(vars(builtins), multikeras=multikeras, ops=multikeras.ops)
