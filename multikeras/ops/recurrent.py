@@ -40,12 +40,12 @@ def rnn(B, x, states, step, mask=None, output=None, reverse=False, sequences=Fal
 
     def plain(states, x_t):
         output, after = step(x_t, states)
-        return _nested_like(states, after), output if sequences else None
+        return _nested_like(B, states, after), output if sequences else None
 
     def masked(carry, slices):
         (before, states), (x_t, kept) = carry, slices
         output, after = step(x_t, states)
-        after = tree.map_structure(lambda new, old: _choose(B, kept, new, old), _nested_like(states, after), states)
+        after = tree.map_structure(lambda new, old: _choose(B, kept, new, old), _nested_like(B, states, after), states)
         seen = _choose(B, kept, output, B.zeros_like(before) if zero_masked else before)
         return (seen, after), seen if sequences else None
 
@@ -71,7 +71,7 @@ def rnn(B, x, states, step, mask=None, output=None, reverse=False, sequences=Fal
         steps = None if steps is None else steps - 1
         states, outputs = (states, None) if steps == 0 else loop(plain, states, B.getitem(xs, rest))
         last, after = step(B.getitem(xs, final), states)
-        states = _nested_like(states, after)
+        states = _nested_like(B, states, after)
     return last, _time_first(B, outputs) if sequences else None, states
 
 
@@ -80,9 +80,12 @@ def _time_first(B, x):
     return B.transpose(x, (1, 0, *range(2, len(x.shape))))
 
 
-def _nested_like(structure, value):
-    """Return `value` nested as `structure`: lists and tuples may differ."""
-    return tree.pack_sequence_as(structure, tree.flatten(value))
+def _nested_like(B, states, after):
+    """Return the states `after` a step nested as those before, lists and tuples mixed, and in their dtypes."""
+    leaves = zip(tree.flatten(after), tree.flatten(states), strict=True)
+    return tree.pack_sequence_as(
+        states, [new if B.dtype(new) == B.dtype(old) else B.cast(new, B.dtype(old)) for new, old in leaves]
+    )
 
 
 def _choose(B, kept, new, old):

@@ -59,6 +59,9 @@ class Bidirectional(Layer):
         own = self.backward_layer.name.removeprefix("backward_").removeprefix(prefix)
         _rename(self.backward_layer, f"backward_{own}")
         self._check_agreement()
+        for one in (self.forward_layer, self.backward_layer):
+            # The step that one direction masks is one the other has seen: what is carried over must not be merged.
+            one.zero_output_for_mask = layer.return_sequences or one.zero_output_for_mask
         self.merge_mode = merge_mode
         self._first_weights = weights
         self.stateful = layer.stateful
