@@ -49,7 +49,8 @@ def choose() -> tuple[str, str]:
         return name, "MULTIKERAS_BACKEND"
     if name := config.file_settings.get("backend"):
         return name, str(config.home() / "multikeras.json")
-    return next(name for name, (module, _, _) in _BUILT_IN.items() if find_spec(module)), "first installed of jax, torch, tensorflow, numpy"
+    first = next(name for name, (module, _, _) in _BUILT_IN.items() if find_spec(module))
+    return first, "first installed of jax, torch, tensorflow, numpy"
 
 
 def load(name: str, reason: str = "asked for") -> Backend:

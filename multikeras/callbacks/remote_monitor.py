@@ -7,6 +7,7 @@ import numpy as np
 
 from multikeras.callbacks.callback import Callback
 
+
 class RemoteMonitor(Callback):
     """Post the metrics of each epoch to a server.
 
