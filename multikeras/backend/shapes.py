@@ -184,7 +184,7 @@ def reshaped(shape: tuple, target: tuple) -> tuple:
     if not (all(map(known, left)) and all(map(known, rest))):
         return tuple(None if t == -1 else t for t in target)
     have, fixed = math.prod(left), math.prod(rest)
-    if (fixed == 0) != (have == 0) or (fixed and have % fixed):
+    if have % fixed if fixed else have:
         raise ValueError(f"reshape: cannot turn shape {shape} into {target}.")
     return tuple((have // fixed if fixed else 0) if t == -1 else t for t in target)
 
