@@ -184,6 +184,8 @@ class JaxBackend(JaxPrograms):
         return x[tuple(np.asarray(k) if isinstance(k, list) else k for k in keys)]
 
     def take(self, x, indices, axis):
+        # Without JAX's 64-bit mode the gradient of a gather by int64 mixes dtypes; positions fit into 32 bits.
+        indices = indices.astype("int32") if indices.dtype.itemsize == 8 else indices
         return jnp.take(x, indices, axis, mode="clip")
 
     def take_along_axis(self, x, indices, axis):
