@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 import pytest
-from layer_grid import CASES, Case
+from keras_oracle.layer_grid import CASES, Case
 
 from multikeras import layers, ops
 from multikeras.backend import current
