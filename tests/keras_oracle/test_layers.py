@@ -63,6 +63,9 @@ def config(layer):
     return {k: v for k, v in json.loads(json.dumps(layer.get_config())).items() if k != "name"}
 
 
+# Keras on torch hands the sizes of other axes than the last to torch's layer_norm, which refuses them.
+ORACLE_FAILS = {"torch": ("LayerNormalization(1)",)}
+CASES = [c for c in GRID if str(c) not in ORACLE_FAILS.get(current.name, ())]
 each_case = pytest.mark.parametrize("index", range(len(CASES)), ids=[str(c) for c in CASES])
 
 
