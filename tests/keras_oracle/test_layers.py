@@ -6,7 +6,8 @@ import os
 
 import numpy as np
 import pytest
-from keras_oracle.layer_grid import CASES, Case
+from keras_oracle.layer_grid import CASES as GRID
+from keras_oracle.layer_grid import Case
 
 from multikeras import layers, ops
 from multikeras.backend import current
