@@ -1,4 +1,4 @@
-"""Every public name of Keras is offered, but those listed in api_missing.txt; `python tests/test_api.py` prints that list anew."""
+"""Every public name of Keras is offered but those listed in api_missing.txt; run this file to print that list anew."""
 
 import ast
 import importlib

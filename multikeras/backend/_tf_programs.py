@@ -337,6 +337,12 @@ class Programs(Backend):
         """Return whether XLA compiles: "auto" means no, because its convolutions are slow on CPUs."""
         return compile is True
 
+    def _compiled(self, f, compile):
+        compiled = tf.function(f, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+        # One trace for each shape is meant: the warning counts those of all models together.
+        compiled._omit_frequent_tracing_warning = True
+        return compiled
+
     def jit(self, f, variables=None, compile="auto"):
         traces = []  # for each trace, what f returned with None in place of tensors
 
@@ -348,7 +354,7 @@ class Programs(Backend):
             traces.append((shape, [x if s else None for x, s in zip(leaves, is_static)], is_static))
             return [self.asarray(x) for x, s in zip(leaves, is_static) if not s], tf.constant(len(traces) - 1)
 
-        compiled = tf.function(traced, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+        compiled = self._compiled(traced, compile)
 
         def run(*args, **kwargs):
             # Redirected variables are values of this moment: a trace would freeze them.
@@ -369,7 +375,7 @@ class Programs(Backend):
 
             return tf.while_loop(lambda i: i < stop, one, (start,), parallel_iterations=1)
 
-        compiled = tf.function(many, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+        compiled = self._compiled(many, compile)
         return lambda xs, start, stop, *shared: compiled(
             self._tensors(xs), tf.constant(start), tf.constant(stop), self._tensors(shared)
         )

@@ -66,12 +66,12 @@ class ModelCheckpoint(MonitorCallback):
             if self.monitor_op is None:
                 self._set_monitor_op()
             value = self._value(logs)
-            if value is None or getattr(value, "ndim", 0):
-                if value is not None:
-                    warnings.warn(
-                        f"ModelCheckpoint: {self.monitor!r} is not a scalar, the model is saved.", stacklevel=3
-                    )
-                    self._write(path)
+            if value is None:
+                self._write(path)  # what cannot be compared is kept
+                return
+            if getattr(value, "ndim", 0):
+                warnings.warn(f"ModelCheckpoint: {self.monitor!r} is not a scalar, the model is saved.", stacklevel=3)
+                self._write(path)
                 return
             if not self._is_improvement(value, self.best):
                 if self.verbose > 0:

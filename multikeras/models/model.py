@@ -8,6 +8,7 @@ from multikeras.core import serialization, tree
 from multikeras.core.node import KerasTensor
 from multikeras.layers.core.input_layer import InputLayer
 from multikeras.layers.layer import Layer
+from multikeras.models import state_tree
 from multikeras.models.summary import print_summary
 from multikeras.saving import saving_api
 from multikeras.training.trainer import Trainer
@@ -118,6 +119,14 @@ class Model(Trainer, Layer):
 
     def _needs_named_shapes(self) -> bool:
         return False
+
+    def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, dict]:
+        """Return the values of all variables in nested dicts by path; `value_format` may be "numpy_array"."""
+        return state_tree.get_state_tree(self, value_format)
+
+    def set_state_tree(self, state_tree_: dict[str, Any]) -> None:
+        """Assign values nested like those of `get_state_tree`."""
+        state_tree.set_state_tree(self, state_tree_)
 
     def to_json(self, **kwargs) -> str:
         """Return the architecture as JSON."""

@@ -15,7 +15,8 @@ from multikeras.utils.arrays import pack_x_y_sample_weight
 
 def is_array(x: Any) -> bool:
     """Tell whether `x` is an array or a column of data frames, of any library."""
-    return (hasattr(x, "shape") and hasattr(x, "__getitem__") and not callable(x)) or hasattr(x, "__array__")
+    rows = hasattr(x, "__getitem__") or hasattr(x, "toarray") or hasattr(x, "todense") or hasattr(x, "dense_shape")
+    return (hasattr(x, "shape") and rows and not callable(x)) or hasattr(x, "__array__")
 
 
 def is_arrays(x: Any) -> bool:
@@ -30,11 +31,10 @@ def is_arrays(x: Any) -> bool:
 
 def as_rows(x: Any, argument: str) -> Any:
     """Return one array as a numpy array or native tensor of numbers, floats in floatx; TypeError for anything else."""
+    x = dense(x)
     if current.is_tensor(x):
         return x
-    if hasattr(x, "toarray") and hasattr(x, "tocsr"):
-        x = x.toarray()  # a scipy sparse matrix
-    elif hasattr(x, "to_numpy"):
+    if hasattr(x, "to_numpy"):
         x = x.to_numpy()  # a pandas frame or series
     elif hasattr(x, "detach") and hasattr(x, "cpu"):
         x = x.detach().cpu().numpy()  # a torch tensor under another backend
@@ -54,6 +54,20 @@ def as_rows(x: Any, argument: str) -> Any:
     if array.dtype.kind == "f" and array.dtype.name != config.floatx() and dtypes.is_float(array.dtype.name):
         array = array.astype(dtypes.numpy_dtype(config.floatx()))
     return array
+
+
+def dense(x: Any) -> Any:
+    """Return a sparse matrix of scipy, JAX or TensorFlow as an array with its zeros, anything else as it is."""
+    if hasattr(x, "toarray"):
+        return x.toarray()
+    if hasattr(x, "todense"):
+        return np.asarray(x.todense())
+    if hasattr(x, "dense_shape") and hasattr(x, "indices") and hasattr(x, "values"):
+        indices, values = np.asarray(x.indices), np.asarray(x.values)
+        array = np.zeros(tuple(int(n) for n in x.dense_shape), values.dtype)
+        array[tuple(indices.T)] = values
+        return array
+    return x
 
 
 def rows_of(structure: Any, argument: str) -> Any:
