@@ -70,6 +70,11 @@ def _input(x):
     return leaf if tangent is None else forward_ad.make_dual(leaf, tangent)
 
 
+def _value(x):
+    """Return `x`; the value it has now if it is a variable's own tensor, which later writes change."""
+    return x.clone() if isinstance(x, torch.nn.Parameter) else x
+
+
 def _depends(y):
     return isinstance(y, torch.Tensor) and y.requires_grad
 
@@ -136,7 +141,7 @@ class TorchPrograms(Backend):
         carry, ys = init, []
         for leaves in reversed(slices) if reverse else slices:
             carry, y = f(carry, leaves if leaves is None else spec.unflatten(leaves))
-            ys.append(y)
+            ys.append(_map(_value, y))
         if not ys:
             return carry, None
         if reverse:
@@ -266,7 +271,14 @@ class TorchPrograms(Backend):
         return (result if nested else _map(_detached, result)), spec.unflatten(slopes)
 
     def jit(self, f, variables=None, compile="auto"):
-        return torch.compile(f) if compile is True else f
+        if compile is True:
+            return torch.compile(f)
+
+        @functools.wraps(f)
+        def call(*args, **kwargs):
+            return _map(_value, f(*args, **kwargs))
+
+        return call
 
     def repeat(self, step, variables, compile="auto"):
         step = self.jit(step, variables, compile)

@@ -168,7 +168,8 @@ class TorchBackend(TorchPrograms):
     isfinite = widened(torch.isfinite, torch.bool)
     bitwise_not = widened(torch.bitwise_not)
     add, subtract, power = widened(torch.add), widened(torch.subtract), widened(torch.pow)
-    floor_divide, mod = widened(torch.floor_divide), widened(torch.remainder)
+    # torch.floor_divide has no derivative.
+    floor_divide, mod = widened(functools.partial(torch.div, rounding_mode="floor")), widened(torch.remainder)
     maximum, minimum = widened(torch.maximum), widened(torch.minimum)
     less = widened(torch.lt, torch.bool)
     bitwise_and, bitwise_or, bitwise_xor = torch.bitwise_and, torch.bitwise_or, torch.bitwise_xor
