@@ -256,6 +256,7 @@ class Functional(Model):
 
 
 Model.functional_class = Functional
+serialization.provide("keras.src.models.functional", Functional)
 
 
 def _is_input(x: KerasTensor) -> bool:

@@ -27,8 +27,9 @@ def has_state(x: Any) -> bool:
 def _attributes(part: Any) -> list[tuple[str, Any]]:
     """Return the attributes that may hold parts, private names last."""
     values = {k: v for k, v in vars(part).items() if k not in _IGNORED and not k.startswith("__")}
-    renamed = getattr(part, "file_names", {})
-    named = [(renamed.get(k, k), v) for k, v in values.items()]
+    # A private attribute that a property offers goes by the name of the property.
+    public = {f"_{k}": k for c in type(part).__mro__ for k, v in vars(c).items() if isinstance(v, property)}
+    named = [(public.get(k, k), v) for k, v in values.items()]
     named.sort(key=lambda pair: ("~" + pair[0]) if pair[0].startswith("_") else pair[0])
     # The layers of a graph come first, whatever other attributes hold them too.
     return [("layers", part.layers), *named] if hasattr(part, "_all_layers") or hasattr(part, "_stack") else named
