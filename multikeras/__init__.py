@@ -6,6 +6,8 @@
 10
 """
 
+import importlib as _importlib
+
 from multikeras import activations as activations
 from multikeras import backend as backend
 from multikeras import callbacks as callbacks
@@ -53,3 +55,10 @@ from multikeras.version import __version__ as __version__
 from multikeras.version import version as version
 
 device = backend.current.device_scope
+
+
+def __getattr__(name: str):
+    # The comparison is a tool beside the library: loaded when it is asked for.
+    if name == "compare":
+        return _importlib.import_module("multikeras.compare")
+    raise AttributeError(f"module 'multikeras' has no attribute {name!r}")
