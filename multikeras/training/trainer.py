@@ -1,14 +1,13 @@
 """`fit`, `evaluate` and `predict`, once for all backends."""
 
 import inspect
-import itertools
 import warnings
 from typing import Any
 
 import numpy as np
 
 from multikeras import callbacks as callbacks_module
-from multikeras import config, metrics, optimizers
+from multikeras import config, optimizers
 from multikeras.backend import current, scope
 from multikeras.backend.dtypes import standardize_dtype
 from multikeras.backend.shapes import Spec
@@ -20,6 +19,8 @@ from multikeras.training.compile import CompiledLoss, CompiledMetrics
 from multikeras.training.data import source_of
 from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of
 from multikeras.training.data.source import Source
+from multikeras.training.epochs import Epochs, steps_of, validates
+from multikeras.training.logs import CompileMetricsFace, Lazy, floats, joined
 from multikeras.training.programs import Programs, to_native
 from multikeras.training.step import Steps
 from multikeras.utils.arrays import unpack_x_y_sample_weight
@@ -171,7 +172,7 @@ class Trainer(Steps):
         """The tracker of the loss, the metrics of `compile`, and those of layers."""
         found = [self._loss_tracker] if self._loss_tracker is not None else []
         if self._compiled_metrics is not None:
-            found.append(_CompileMetricsFace(self._compiled_metrics))
+            found.append(CompileMetricsFace(self._compiled_metrics))
         if self._compiled_loss is not None:
             found += self._compiled_loss.metrics
         return [*found, *super().metrics]  # type: ignore[misc]
@@ -226,14 +227,14 @@ class Trainer(Steps):
         if validation_data is not None:
             validation = self._validation_source(validation_data, validation_batch_size or batch_size)
         self._prepare(source, training=True)
-        steps = _steps(source, steps_per_epoch)
-        logs_of = _Progress(self, callbacks, verbose, epochs=epochs, steps=steps)
-        each = callbacks_module.CallbackList.of(callbacks, self, add_history=True, add_progbar=logs_of.verbose != 0,
-                                                verbose=logs_of.verbose, epochs=epochs, steps=steps)  # fmt: skip
+        steps = steps_of(source, steps_per_epoch)
+        verbose = _verbosity(callbacks, verbose)
+        each = callbacks_module.CallbackList.of(callbacks, self, add_history=True, add_progbar=verbose != 0,
+                                                verbose=verbose, epochs=epochs, steps=steps)  # fmt: skip
         self.stop_training = False
         each.on_train_begin()
         initial_epoch = getattr(self, "_initial_epoch", None) or initial_epoch
-        epoch_source = _Epochs(source, steps_per_epoch, initial_epoch)
+        epoch_source = Epochs(source, steps_per_epoch, initial_epoch)
         logs: dict[str, Any] = {}
         for epoch in range(initial_epoch, epochs):
             self.reset_metrics()
@@ -241,7 +242,7 @@ class Trainer(Steps):
             source.on_epoch_begin()
             logs = self._run_epoch("train_step", epoch_source, epoch, each, "train")
             source.on_epoch_end()
-            if validation is not None and _validates(epoch, validation_freq):
+            if validation is not None and validates(epoch, validation_freq):
                 logs.update({f"val_{k}": v for k, v in self._evaluate(validation, validation_steps, each).items()})
             each.on_epoch_end(epoch, logs)
             if self.stop_training:
@@ -256,7 +257,7 @@ class Trainer(Steps):
             return source_of(x, y, sample_weight, batch_size)
         return source_of(data, batch_size=batch_size)
 
-    def _run_epoch(self, step: str, epochs: "_Epochs", epoch: int, each, mode: str) -> dict[str, Any]:
+    def _run_epoch(self, step: str, epochs: "Epochs", epoch: int, each, mode: str) -> dict[str, Any]:
         """Run the steps of one epoch; return its logs as floats."""
         programs = self._the_programs()
         begin, end = getattr(each, f"on_{mode}_batch_begin"), getattr(each, f"on_{mode}_batch_end")
@@ -277,19 +278,19 @@ class Trainer(Steps):
             logs = single(to_native(batch))
             done, pending = done + 1, pending + 1
             if pending == stride:
-                end(done - 1, _floats(logs) if observed else _Lazy(logs))
+                end(done - 1, floats(logs) if observed else Lazy(logs))
                 pending = 0
             if getattr(self, _STOPS[mode]):
                 break
         if pending:
-            end(done - pending + stride - 1, _floats(logs) if observed else _Lazy(logs))
+            end(done - pending + stride - 1, floats(logs) if observed else Lazy(logs))
         if done == 0:
             if mode != "train" or epoch == epochs.first:
                 raise ValueError("The data gave no batch: there is nothing to work on.")
             warnings.warn("The data is used up: training stops. Give it batches for all epochs.", stacklevel=3)
             self.stop_training = True
         self._clear_losses()  # type: ignore[attr-defined]
-        logs = _floats(logs)
+        logs = floats(logs)
         if logs.get("loss") != logs.get("loss") and mode == "train":
             warnings.warn(
                 f"The loss is nan in epoch {epoch + 1}. Look for a learning rate that is too large, logarithms or divisions of "
@@ -323,7 +324,7 @@ class Trainer(Steps):
             programs.run_chunk(step, order, done, done + length, tensors)
             done += length
             if stride:
-                getattr(each, f"on_{mode}_batch_end")(done - 1, _floats(programs.results()()))
+                getattr(each, f"on_{mode}_batch_end")(done - 1, floats(programs.results()()))
             else:
                 each.on_chunk_end(mode, done - 1, programs.results())
             if getattr(self, _STOPS[mode]):
@@ -351,10 +352,10 @@ class Trainer(Steps):
         self._require_compiled("evaluate")
         source = source_of(x, y, sample_weight, batch_size)
         self._prepare(source, training=False)
-        logs_of = _Progress(self, callbacks, verbose)
-        total = _steps(source, steps)
-        each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=logs_of.verbose != 0,
-                                                verbose=logs_of.verbose, epochs=1, steps=total)  # fmt: skip
+        verbose = _verbosity(callbacks, verbose)
+        total = steps_of(source, steps)
+        each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=verbose != 0,
+                                                verbose=verbose, epochs=1, steps=total)  # fmt: skip
         logs = self._evaluate(source, steps, each)
         if return_dict:
             return logs
@@ -364,14 +365,14 @@ class Trainer(Steps):
         self.stop_evaluating = False
         each.on_test_begin()
         self.reset_metrics()
-        logs = self._run_epoch("test_step", _Epochs(source, steps), 0, each, "test")
+        logs = self._run_epoch("test_step", Epochs(source, steps), 0, each, "test")
         each.on_test_end(logs)
         return logs
 
     def _in_order(self, logs: dict[str, Any]) -> Any:
         names: list[str] = []
         for metric in self.metrics:
-            result = metric.names() if isinstance(metric, _CompileMetricsFace) else [metric.name]
+            result = metric.names() if isinstance(metric, CompileMetricsFace) else [metric.name]
             names += [n for n in result if n in logs]
         names += [n for n in logs if n not in names]
         values = [logs[n] for n in names]
@@ -389,17 +390,17 @@ class Trainer(Steps):
         """
         source = source_of(x, batch_size=batch_size)
         self._prepare(source, training=None)
-        logs_of = _Progress(self, callbacks, verbose)
-        total = _steps(source, steps)
-        each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=logs_of.verbose != 0,
-                                                verbose=logs_of.verbose, epochs=1, steps=total)  # fmt: skip
+        verbose = _verbosity(callbacks, verbose)
+        total = steps_of(source, steps)
+        each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=verbose != 0,
+                                                verbose=verbose, epochs=1, steps=total)  # fmt: skip
         single = self._the_programs().single("predict_step")
         self.stop_predicting = False
         each.on_predict_begin()
         parts: list[Any] = []
         stride = max(self.steps_per_execution, 1)
         with current.no_gradients():
-            for i, batch in enumerate(_Epochs(source, steps).batches(0)):
+            for i, batch in enumerate(Epochs(source, steps).batches(0)):
                 if i % stride == 0:
                     each.on_predict_batch_begin(i)
                 parts.append(single(to_native(batch)))
@@ -412,7 +413,7 @@ class Trainer(Steps):
         each.on_predict_end()
         if not parts:
             raise ValueError("The data gave no batch: there is nothing to predict.")
-        return tree.map_structure(lambda *xs: _joined(xs), *parts)
+        return tree.map_structure(lambda *xs: joined(xs), *parts)
 
     # -- single batches --------------------------------------------------------------------------------------------
 
@@ -434,7 +435,7 @@ class Trainer(Steps):
         source = Arrays(x, y, sample_weight, batch_size=1 << 62)
         self._prepare(source, training=step == "train_step")
         self.reset_metrics()
-        logs = _floats(self._the_programs().single(step)(next(source.batches(0))))
+        logs = floats(self._the_programs().single(step)(next(source.batches(0))))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x):
@@ -521,138 +522,11 @@ class Trainer(Steps):
                 self._compiled_loss(specs[1], y_pred, specs[2])
 
 
-class _CompileMetricsFace(metrics.Metric):
-    """The metrics of `compile` as the one entry they are in `model.metrics`."""
-
-    def __init__(self, compiled: CompiledMetrics):
-        object.__setattr__(self, "compiled", compiled)
-        object.__setattr__(self, "name", "compile_metrics")
-
-    @property
-    def variables(self):
-        return [v for metric in self.compiled.metrics for v in metric.variables]
-
-    @property
-    def metrics(self):
-        return self.compiled.metrics
-
-    def result(self):
-        return self.compiled.result()
-
-    def reset_state(self):
-        self.compiled.reset_state()
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        self.compiled.update_state(y_true, y_pred, sample_weight)
-
-    def names(self) -> list[str]:
-        """Return the names of the values."""
-        return list(self.compiled.result())
-
-
-class _Epochs:
-    """A source cut into epochs of a number of steps."""
-
-    def __init__(self, source: Source, steps: int | None, first: int = 0):
-        self.first = first
-        cap = config.max_steps_per_epoch()
-        self.source, self.steps = source, steps
-        limits = [n for n in (steps, cap) if n]
-        self.limit = min(limits) if limits else None
-        self.running: Any = None
-        self.empty = False
-
-    def chunkable(self) -> Arrays | None:
-        """Return the arrays if an epoch is one pass over them."""
-        if isinstance(self.source, Arrays) and (self.limit is None or self.limit <= self.source.full_batches):
-            return self.source if self.limit is None or self.steps is None else None
-        return None
-
-    def batches(self, epoch: int, skip: int = 0):
-        """Give the batches of an epoch that come after the first `skip`."""
-        if skip:
-            if (self.limit is not None and skip >= self.limit) or skip >= self.source.num_batches:
-                return
-            rest = list(self._last_rows(epoch, skip))
-            yield from rest
-            return
-        if self.steps is None:
-            yield from itertools.islice(self.source.batches(epoch), self.limit)
-            return
-        given = 0
-        while given < self.limit:
-            if self.running is None:
-                self.running = self.source.batches(epoch)
-            batch = next(self.running, None)
-            if batch is None:
-                self.running = None
-                if given or not self.source.restarts or self.empty:
-                    warnings.warn(
-                        f"The data ended after {given} of {self.limit} steps of this epoch. Give it as many batches as "
-                        "steps_per_epoch times epochs, or repeat it.",
-                        stacklevel=4,
-                    )
-                    return
-                self.empty = True
-                continue
-            self.empty = False
-            given += 1
-            yield batch
-
-    def _last_rows(self, epoch, skip):
-        source = self.source
-        order = source.order(epoch)
-        start = skip * source.batch_size
-        rows = np.arange(start, source.rows) if order is None else order[start:]
-        rows = current.asarray(rows, "int32")
-        yield tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), source.tensors)
-
-
-class _Progress:
-    """How much to print."""
-
-    def __init__(self, model, callbacks, verbose, **_):
-        if isinstance(callbacks, callbacks_module.CallbackList):
-            verbose = 0
-        self.verbose = 1 if verbose == "auto" else int(verbose)
-
-
-class _Lazy(dict):
-    """Logs that nobody looks at: tensors, not waited for."""
-
-
-def _floats(logs: Any) -> dict[str, Any]:
-    """Return logs as Python numbers, by sorted name."""
-    if not isinstance(logs, dict):
-        return {}
-    values = {}
-    for name in sorted(logs):
-        value = logs[name]
-        if isinstance(value, dict):
-            values[name] = _floats(value)
-            continue
-        if current.is_tensor(value):
-            value = current.to_numpy(value)
-        try:
-            value = float(value)
-        except (TypeError, ValueError):
-            pass
-        values[name] = value
-    return values
-
-
-def _joined(parts: tuple) -> np.ndarray:
-    arrays = [current.to_numpy(p) for p in parts]
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _steps(source: Source, steps: int | None) -> int | None:
-    limits = [n for n in (steps or source.num_batches, config.max_steps_per_epoch()) if n]
-    return min(limits) if limits else None
-
-
-def _validates(epoch: int, frequency: Any) -> bool:
-    return (epoch + 1) % frequency == 0 if isinstance(frequency, int) else epoch + 1 in frequency
+def _verbosity(callbacks: Any, verbose: Any) -> int:
+    """Return how much to print: what is in a CallbackList prints by itself."""
+    if isinstance(callbacks, callbacks_module.CallbackList):
+        return 0
+    return 1 if verbose == "auto" else int(verbose)
 
 
 def _first_rows(source: Arrays) -> Any:
