@@ -85,8 +85,11 @@ class Sequential(Model):
         self._forget_programs()
 
     def _rebuild(self):
-        if self._stack and isinstance(self._stack[0], InputLayer) and len(self._stack) > 1:
-            self.build(self._stack[0].batch_shape)
+        first = self._stack[0] if self._stack else None
+        if isinstance(first, InputLayer) and len(self._stack) > 1:
+            self.build(first.batch_shape)
+        elif isinstance(first, Functional) or getattr(first, "_functional", None) is not None:
+            self.build(first.input_shape)  # a model that knows its input
 
     def build(self, input_shape=None):
         """Build every layer for inputs of a shape."""

@@ -139,6 +139,9 @@ class CompiledLoss:
         if loss is None:
             return
         if _is_single(loss):
+            if path and callable(loss) and not isinstance(loss, Loss) and tree.is_nested(y_pred):
+                yield self._part(path, loss, weight)  # a function given for outputs that are nested sees them whole
+                return
             for inner, _ in tree.flatten_with_path(y_pred):
                 yield self._part(path + tuple(inner), loss, _at(weight, inner))
         elif isinstance(loss, dict):
