@@ -134,7 +134,8 @@ class Functional(Model):
                 raise ValueError(f"Model {self.name!r} misses input(s) {missing}; it received {sorted(inputs)}.")
             self._note_extra(inputs, struct)
             flat = [x for name in sorted(struct) for x in tree.flatten(inputs[name])]
-        elif isinstance(struct, dict) and isinstance(inputs, (list, tuple)):
+        elif isinstance(struct, dict) and isinstance(inputs, (list, tuple)) and list(struct) != sorted(struct):
+            # Which of a list is which could be meant either way.
             raise ValueError(
                 f"The structure of `inputs` doesn't match the expected structure of model {self.name!r}: expected a dict with "
                 f"the keys {sorted(struct)}, got a {type(inputs).__name__} of {len(inputs)}."

@@ -163,7 +163,7 @@ class CompiledLoss:
 
     def _part(self, path: tuple, loss: Any, weight: Any) -> _Part:
         below = [name for leaf, name in self._leaf_names.items() if leaf[: len(path)] == path]
-        name = self._leaf_names.get(path) or "_".join(below)
+        name = self._leaf_names.get(path) or "/".join(map(str, path)) or "_".join(below)
         return _Part(path, name, as_loss(loss), weight)  # type: ignore[arg-type]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
