@@ -505,7 +505,7 @@ class Layer(Weights, current.Module, Operation):
         self._losses.extend(losses)
 
     def _own_losses(self) -> list:
-        return [x for layer in self._flatten_layers() for x in layer._losses]
+        return [x for layer in self._flatten_layers() for x in layer._losses] if _Losses.in_use else []
 
     @property
     def losses(self) -> list:
@@ -515,8 +515,9 @@ class Layer(Weights, current.Module, Operation):
         return [*added, *(v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None)]
 
     def _clear_losses(self) -> None:
-        for layer in self._flatten_layers():
-            layer._losses.clear()
+        if _Losses.in_use:
+            for layer in self._flatten_layers():
+                layer._losses.clear()
 
     def stateless_call(self, trainable_variables, non_trainable_variables, *args, return_losses=False, **kwargs):
         """Call with the given values of variables; return outputs and the new non-trainable values.
