@@ -16,6 +16,7 @@ _CROSSENTROPY = {
     "binary": metrics.BinaryCrossentropy, "sparse": metrics.SparseCategoricalCrossentropy,
     "categorical": metrics.CategoricalCrossentropy,
 }  # fmt: skip
+_CROSSENTROPY_LOSS = ("crossentropy", "ce")
 _BY_SHAPE = {"accuracy": _ACCURACY, "acc": _ACCURACY, "crossentropy": _CROSSENTROPY, "ce": _CROSSENTROPY}
 
 
@@ -112,15 +113,18 @@ class CompiledLoss:
 
     def __init__(self, loss: Any, loss_weights: Any, output_names: list[str] | None):
         for leaf in tree.flatten(loss):
-            as_loss(leaf)  # a name that does not exist is said at once
+            if not (isinstance(leaf, str) and leaf in _CROSSENTROPY_LOSS):
+                as_loss(leaf)  # a name that does not exist is said at once
         self.loss, self.loss_weights, self.given_names = loss, loss_weights, output_names
         self.built = False
         self.metrics: list[Mean] = []
         self.parts: list[_Part] = []
 
-    def build(self, y_pred: Any) -> None:
-        """Fit losses and weights to the outputs."""
+    def build(self, y_pred: Any, y_true: Any = None) -> None:
+        """Fit losses and weights to the outputs; "crossentropy" by the shapes of targets and outputs."""
         self.names = output_names_of(y_pred, self.given_names)
+        self._y_pred = y_pred
+        self._y_true = self._like_outputs(y_true, y_pred, "y")
         self._leaf_names = _names_by_path(y_pred, self.given_names)
         given, weights = self.loss, self.loss_weights
         if not isinstance(y_pred, dict):
@@ -133,6 +137,7 @@ class CompiledLoss:
             self.metrics = [Mean(name="loss") for _ in self.parts]
             for metric, part in zip(self.metrics, self.parts):
                 metric.name = f"{part.name}_loss"  # may hold a '/', which paths of variables may not
+        del self._y_pred, self._y_true
         self.built = True
 
     def _parts_of(self, loss: Any, weight: Any, y_pred: Any, path: tuple) -> Iterator[_Part]:
@@ -164,11 +169,15 @@ class CompiledLoss:
     def _part(self, path: tuple, loss: Any, weight: Any) -> _Part:
         below = [name for leaf, name in self._leaf_names.items() if leaf[: len(path)] == path]
         name = self._leaf_names.get(path) or "/".join(map(str, path)) or "_".join(below)
+        if isinstance(loss, str) and loss in _CROSSENTROPY_LOSS:
+            truth, predicted = _at(self._y_true, path), _at(self._y_pred, path)
+            loss = "categorical" if truth is None else _kind(truth, predicted)
+            loss = f"{'sparse_categorical' if loss == 'sparse' else loss}_crossentropy"
         return _Part(path, name, as_loss(loss), weight)  # type: ignore[arg-type]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         if not self.built:
-            self.build(y_pred)
+            self.build(y_pred, y_true)
         truth_like, weight_like = (
             self._like_outputs(value, y_pred, what) for value, what in ((y_true, "y"), (sample_weight, "sample_weight"))
         )

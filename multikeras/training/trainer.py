@@ -514,7 +514,7 @@ class Trainer(Steps):
         if training is None or (own_step and self._compiled_loss is None):
             return
         if self._compiled_loss is not None and not self._compiled_loss.built:
-            self._compiled_loss.build(y_pred)
+            self._compiled_loss.build(y_pred, specs[1])
         if self._compiled_metrics is not None and not self._compiled_metrics.built:
             self._compiled_metrics.build(specs[1], y_pred)
         if not own_step and type(self).compute_loss is Steps.compute_loss and self._compiled_loss is not None:

@@ -178,6 +178,18 @@ def test_several_outputs_by_name():
     np.testing.assert_allclose(history["loss"][0], 2 * history["p_loss"][0] + 0.5 * history["q_loss"][0], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("units", "kind"), [(1, "binary"), (3, "sparse_categorical")])
+def test_crossentropy_by_the_shapes(units, kind):
+    x, y = data(32)
+    histories = []
+    for loss in ("crossentropy", f"{kind}_crossentropy"):
+        mk.utils.set_random_seed(1)
+        model = mk.Sequential([mk.Input((6,)), layers.Dense(units, activation="sigmoid" if units == 1 else "softmax")])
+        model.compile("sgd", loss)
+        histories.append(model.fit(x, y, verbose=0).history["loss"])
+    np.testing.assert_allclose(*histories, rtol=1e-6)
+
+
 def test_a_train_step_of_ones_own_runs_everywhere():
     class Own(mk.Sequential):
         def train_step(self, data):
