@@ -132,7 +132,8 @@ def _gradients_tensorflow(layer, case, total):
 
     with tf.GradientTape() as tape:
         loss = total(layer(*arrays(case), **case.call))
-    return [tf.convert_to_tensor(g) for g in tape.gradient(loss, [v.value for v in layer.trainable_variables])]
+    gradients = tape.gradient(loss, [v.value for v in layer.trainable_variables])
+    return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
 
 
 ORACLE_GRADIENTS = {"jax": _gradients_jax, "torch": _gradients_torch, "tensorflow": _gradients_tensorflow}

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from multikeras import Variable, name_scope, ops, optimizers
+from multikeras.backend import current
 
 NAMES = [
     "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam", "RMSprop", "SGD",
@@ -57,8 +58,8 @@ def test_fifty_steps(keras, name, arguments):
     theirs, oracle = trajectory(
         keras.optimizers, keras.Variable, keras.name_scope, keras.ops.convert_to_tensor, name, arguments
     )
-    if (name, keras.backend.backend()) == ("ScheduleFreeAdamW", "torch"):
-        pytest.skip("Keras on torch reads the iterate after overwriting it")
+    if name == "ScheduleFreeAdamW" and current.variables_in_place:
+        pytest.skip("Keras reads the iterate after overwriting it where variables are written in place")
     for a, b in zip(ours, theirs):
         np.testing.assert_allclose(a.numpy(), to_numpy(b.value), rtol=1e-4, atol=1e-5)
     assert [tuple(v.shape) for v in optimizer.variables] == [tuple(v.shape) for v in oracle.variables]
