@@ -43,14 +43,14 @@ class Lazy(dict):
 
 
 def floats(logs: Any) -> dict[str, Any]:
-    """Return logs as Python numbers, by sorted name."""
+    """Return logs as Python numbers, by sorted name; those of a dict, as metrics together give it, by their own names."""
     if not isinstance(logs, dict):
         return {}
     values = {}
     for name in sorted(logs):
         value = logs[name]
         if isinstance(value, dict):
-            values[name] = floats(value)
+            values.update(floats(value))
             continue
         if current.is_tensor(value):
             value = current.to_numpy(value)

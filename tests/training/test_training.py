@@ -217,3 +217,25 @@ def test_progress_is_told_in_words_keras_users_know(capsys):
     assert "2/2 - " in text
     assert "- accuracy: 0." in text
     assert "- loss: 0." in text
+
+
+def test_a_generator_for_validation_goes_on_from_epoch_to_epoch():
+    x, y = data(64)
+
+    def batches():
+        while True:
+            yield x[:16], y[:16]
+
+    history = compiled().fit(batches(), steps_per_epoch=2, epochs=3, validation_data=batches(), validation_steps=2, verbose=0)
+    assert len(history.history["val_loss"]) == 3
+
+
+def test_logs_of_all_metrics_of_compile_have_their_own_names():
+    class Own(mk.Sequential):
+        def test_step(self, data):
+            super().test_step(data)
+            return {metric.name: metric.result() for metric in self.metrics}
+
+    model = Own([mk.Input((6,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    assert list(model.evaluate(*data(32), verbose=0, return_dict=True)) == ["mae", "loss"]

@@ -71,7 +71,8 @@ class Generator(Source):
     def batches(self, epoch):
         while self.first:
             yield self.first.pop()
-        yield from self.iterator
+        for batch in self.iterator:  # noqa: UP028 - `yield from` would close a generator that later epochs go on with
+            yield batch
 
 
 class PyDatasetSource(Source):
