@@ -50,6 +50,11 @@ class Module(torch.nn.Module):
     def __init__(self):
         pass
 
+    def __getattr__(self, name):
+        # torch asks here once a property has raised AttributeError, and would hide what that said.
+        inherited = getattr(type(self), name, None)
+        return inherited.__get__(self) if isinstance(inherited, property) else super().__getattr__(name)
+
     @property
     def torch_params(self) -> dict[str, torch.nn.Parameter]:
         """The parameters of all variables, by path."""

@@ -187,19 +187,18 @@ class Operation:
 
     @property
     def input(self):
-        """The symbolic input of the only call, a list if there are several."""
-        return self._only_call("input", "inputs")
+        """The symbolic input of the first call, a list if there are several."""
+        return self._first_call("input", "inputs")
 
     @property
     def output(self):
-        """The symbolic output of the only call, a list if there are several."""
-        return self._only_call("output", "outputs")
+        """The symbolic output of the first call, a list if there are several."""
+        return self._first_call("output", "outputs")
 
-    def _only_call(self, what, attribute):
-        if len(self._inbound_nodes) != 1:
+    def _first_call(self, what, attribute):
+        if not self._inbound_nodes:
             raise AttributeError(
-                f"{type(self).__name__} {self.name!r} has no single {what}: it was called {len(self._inbound_nodes)} times "
-                "on symbolic tensors."
+                f"{type(self).__name__} {self.name!r} has no {what} yet: it was never called on symbolic tensors."
             )
         tensors = getattr(self._inbound_nodes[0], attribute)
         return tensors[0] if len(tensors) == 1 else list(tensors)

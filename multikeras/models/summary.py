@@ -43,6 +43,12 @@ def _shape(layer: Any) -> str:
     return shapes[0] if len(shapes) == 1 else ", ".join(shapes)
 
 
+def _steps(model: Any) -> list:
+    """Return what the lines are about: the layers, in a graph the ops between them too."""
+    graph = getattr(model, "_graph", None)
+    return model.layers if graph is None else list(graph.operations)
+
+
 def _incoming(layer: Any, nodes: set) -> list[str]:
     return [
         f"{x._keras_history.operation.name}[{x._keras_history.node_index}][{x._keras_history.tensor_index}]"
@@ -83,7 +89,7 @@ def print_summary(model, line_length=None, positions=None, print_fn=None, expand
     line = _is_line(model)
     columns = ["Layer (type)", "Output Shape", "Param #"] + ([] if line else ["Connected to"])
     columns += ["Trainable"] if show_trainable else []
-    width = line_length or (80 if line else 98)
+    width = line_length or min(80 if line else 98, shutil.get_terminal_size(fallback=(98, 0)).columns)
     nodes = {id(n) for n in getattr(getattr(model, "_graph", None), "nodes", [])}
     table = Table(width=width, show_lines=True)
     ends = list(positions or ([0.45, 0.80, 1.0] if line else [0.3, 0.56, 0.70, 1.0]))
@@ -101,22 +107,23 @@ def print_summary(model, line_length=None, positions=None, print_fn=None, expand
 
     def rows(layers, depth):
         for layer in layers:
+            weights = getattr(layer, "weights", [])  # ops of a graph have none
             indent = "   " * depth + ("└ " if depth else "")
-            built = layer.built or not hasattr(layer, "build")
+            built = getattr(layer, "built", True) or not hasattr(layer, "build")
             cells = [
                 f"{indent}[bold]{escape(layer.name)}[/] ([cyan]{type(layer).__name__}[/])",
                 f"[green]{escape(_shape(layer))}[/]",
-                f"{_count(layer.weights):,}" if built else "0 (unbuilt)",
+                f"{_count(weights):,}" if built else "0 (unbuilt)",
             ]
             if not line:
                 cells.append(escape(", ".join(_incoming(layer, nodes)) or "-"))
             if show_trainable:
-                cells.append("Y" if layer.trainable and layer.weights else "N" if layer.weights else "-")
+                cells.append("-" if not weights else "Y" if layer.trainable else "N")
             table.add_row(*cells)
             if expand_nested and getattr(layer, "layers", None):
-                rows(layer.layers, depth + 1)
+                rows(_steps(layer), depth + 1)
 
-    layers = model.layers
+    layers = _steps(model)
     if layer_range:
         if len(layer_range) != 2:
             raise ValueError(

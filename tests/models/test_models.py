@@ -189,3 +189,23 @@ def test_stateless_call_leaves_the_layer_as_it_was():
     assert abs(numbers(new[0])).max() > 0
     for a, b in zip(before, layer.get_weights()):
         np.testing.assert_array_equal(a, b)
+
+
+def test_summary_shows_the_ops_between_the_layers(capsys):
+    inputs = mk.Input((4, 3))
+    mk.Model(inputs, mk.ops.relu(layers.Dense(2, name="d")(inputs)) * 2).summary()
+    text = capsys.readouterr().out
+    assert "relu" in text
+    assert "Multiply" in text
+
+
+def test_outputs_of_layers_of_a_sequential_that_grew():
+    model = mk.Sequential([mk.Input((3,))])
+    for units in (4, 5, 2):
+        model.add(layers.Dense(units))
+    inner = mk.Model(model.input, model.layers[0].output)
+    x = rows(2, 3)
+    np.testing.assert_allclose(numbers(inner(x)), numbers(model.layers[0](x)), rtol=1e-6)
+    assert mk.Model(model.inputs, model.layers[-2].output).output_shape == (None, 5)
+    with pytest.raises(AttributeError, match="has no output yet: it was never called"):
+        _ = layers.Dense(2).output
