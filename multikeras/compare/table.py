@@ -3,6 +3,7 @@
 import math
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -62,26 +63,58 @@ def final_text(result: BackendResult) -> str:
     return "\n".join(f"{name} {value:.5g}" for name, value in result.final.items()) or "no fit"
 
 
+def _measures(results: Results, result: BackendResult) -> dict[str, Text]:
+    gap = results.gap(result.backend)
+    return {
+        "largest gap\nof the losses": Text(gap_text(gap, result is results.reference)),
+        f"past {results.tolerance:g}\nfrom": Text(past_text(gap), style="yellow" if gap and gap.first_epoch_past else ""),
+        "first\nstep": Text(seconds(result.first_step_seconds)),
+        "steps/s\nafter": Text(rate(result.steps_per_second)),
+        "peak\nmemory": Text(size(result.peak_bytes)),
+        "import": Text(seconds(result.import_seconds)),
+        "in all": Text(seconds(result.wall_seconds)),
+    }
+
+
+def _title(results: Results) -> dict:
+    return {"title": f"{results.script}, seed {results.seed}", "title_justify": "left", "show_lines": True}
+
+
+def _failure(result: BackendResult) -> Text:
+    return Text(f"failed: {result.reason}", style="red")
+
+
 def results_table(results: Results) -> Table:
     """Return one row a backend."""
-    table = Table(title=f"{results.script}, seed {results.seed}", title_justify="left", show_lines=True)
-    for name in ("backend", "at the end"):
-        table.add_column(name)
-    for name in (
-        "largest gap\nof the losses", f"past {results.tolerance:g}\nfrom", "first\nstep", "steps/s\nafter",
-        "peak\nmemory", "import", "in all",
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
+    table = Table(**_title(results))
+    table.add_column("backend", no_wrap=True)
+    finals = [final_text(r) for r in results.backends.values() if r.status == "ok"]
+    table.add_column("at the end", min_width=max((len(line) for text in finals for line in text.split("\n")), default=None))
+    for name in _measures(results, next(iter(results.backends.values()))):
+        table.add_column(name, justify="right", no_wrap=True)
     for result in results.backends.values():
         failed = result.status != "ok"
-        gap = results.gap(result.backend)
-        end = Text(f"failed: {result.reason}", style="red") if failed else Text(final_text(result))
-        table.add_row(
-            Text(result.backend, style="red" if failed else "bold"), end, gap_text(gap, result is results.reference),
-            Text(past_text(gap), style="yellow" if gap is not None and gap.first_epoch_past else ""),
-            seconds(result.first_step_seconds), rate(result.steps_per_second), size(result.peak_bytes),
-            seconds(result.import_seconds), seconds(result.wall_seconds),
-        )  # fmt: skip
+        name = Text(result.backend, style="red" if failed else "bold")
+        end = _failure(result) if failed else Text(final_text(result))
+        table.add_row(name, end, *_measures(results, result).values())
+    return table
+
+
+def narrow_table(results: Results) -> Table:
+    """Return one column a backend, for terminals that the other table does not fit."""
+    table = Table(**_title(results) | {"show_lines": False})
+    table.add_column("")
+    ends: dict[str, dict[str, Text]] = {}
+    measures: dict[str, dict[str, Text]] = {}
+    for result in results.backends.values():
+        failed = result.status != "ok"
+        table.add_column(Text(result.backend, style="red" if failed else "bold"), justify="right")
+        end = {"": _failure(result)} if failed else {name: Text(f"{value:.5g}") for name, value in result.final.items()}
+        for rows, cells in ((ends, end), (measures, _measures(results, result))):
+            for name, cell in cells.items():
+                rows.setdefault(name.replace("\n", " "), {})[result.backend] = cell
+    for name, cells in (ends | measures).items():
+        table.add_row(name, *(cells.get(backend, Text("-")) for backend in results.backends))
     return table
 
 
@@ -89,7 +122,9 @@ def print_results(results: Results, console: Console) -> None:
     """Print the table, the last traceback lines of what failed, and the verdict."""
     if not console.is_terminal:
         console = Console(file=console.file, width=_WIDTH_OF_FILES)
-    console.print(results_table(results))
+    table = results_table(results)
+    fits = Measurement.get(console, console.options.update(max_width=10_000), table).minimum <= console.width
+    console.print(table if fits else narrow_table(results))
     for result in results.backends.values():
         if result.status != "ok":
             console.print(Text(f"{result.backend}:", style="bold red"))

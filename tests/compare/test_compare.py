@@ -1,16 +1,19 @@
 """`multikeras compare`: what is recorded, what a failure looks like, what is written."""
 
+import io
 import json
 import math
 import re
 
 import pytest
+from rich.console import Console
 
 from multikeras import compare
 from multikeras.backend import current, installed
 from multikeras.compare.curves import Curve, chart, nice_ticks
 from multikeras.compare.report import report_html
 from multikeras.compare.results import BackendResult, Fit, Results, relative_gap
+from multikeras.compare.table import print_results
 
 needs_gradients = pytest.mark.skipif(not current.supports_gradients, reason="trains")
 
@@ -181,3 +184,17 @@ def test_ticks_cover_the_range(low, high):
     assert ticks[0] <= low + 1e-9
     assert ticks[-1] >= high * (1 - 1e-9)
     assert len(ticks) <= 12
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_is_readable_in_any_terminal(width):
+    fits = [Fit("m", logs=[{"loss": 0.123, "val_accuracy": 0.98765}])]
+    backends = {name: BackendResult(name, status="ok", fits=fits) for name in ("jax", "tensorflow")}
+    backends["torch"] = BackendResult("torch", reason="RuntimeError: something long was said by somebody")
+    results = Results(script="x.py", args=[], seed=0, tolerance=1e-3, parity_required=False, backends=backends)
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    print_results(results, console)
+    text = console.file.getvalue()
+    assert text.count("0.98765") == 2
+    assert "…" not in text
+    assert "somebody" in text
