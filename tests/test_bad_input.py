@@ -75,6 +75,16 @@ def test_unknown_layer_argument_names_the_nearest():
         layers.Dense(3, unit=3)
 
 
+def test_a_metric_where_loss_weights_stand(model):
+    with pytest.raises(ValueError, match=r"loss_weights must be numbers.*\['mae'\].*metrics="):
+        model.compile("sgd", "mse", ["mae"])
+
+
+def test_dtypes_without_a_common_one():
+    with pytest.raises(TypeError, match="No common dtype.*string.*float32"):
+        backend.dtypes.result_type("float32", "string")
+
+
 @pytest.mark.parametrize("units", [0, -1, "three", 2.5])
 def test_units(units):
     with pytest.raises((ValueError, TypeError), match="units"):

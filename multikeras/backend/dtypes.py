@@ -44,6 +44,9 @@ def _up(name: str) -> frozenset[str]:
 def _join(a: str, b: str) -> str:
     if a == b:
         return a
+    for name, other in ((a, b), (b, a)):
+        if name not in _ABOVE:
+            raise TypeError(f"No common dtype: an operation takes a tensor of dtype {name} together with one of {other}.")
     common = _up(a) & _up(b)
     return next(c for c in common if all(other in _up(c) for other in common))
 

@@ -115,6 +115,11 @@ class CompiledLoss:
         for leaf in tree.flatten(loss):
             if not (isinstance(leaf, str) and leaf in _CROSSENTROPY_LOSS):
                 as_loss(leaf)  # a name that does not exist is said at once
+        for leaf in tree.flatten(loss_weights):
+            if isinstance(leaf, str):
+                raise ValueError(
+                    f"compile: loss_weights must be numbers, one for each output, got {loss_weights!r}. Name metrics by metrics=."
+                )
         self.loss, self.loss_weights, self.given_names = loss, loss_weights, output_names
         self.built = False
         self.metrics: list[Mean] = []
