@@ -84,7 +84,8 @@ def _run_on(
     events.touch()
     command = [sys.executable, str(_PROBE), str(_ROOT), str(events), str(results.seed), results.script, *results.args]
     # Equal dropout masks on all: what is left of a gap is arithmetic. A caller's own choice is kept.
-    environment = {"MULTIKERAS_RANDOM": "portable"} | os.environ
+    # OpenMP threads that spin while they wait make torch ten times slower as soon as anything else wants a core.
+    environment = {"MULTIKERAS_RANDOM": "portable", "OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     environment |= {"MULTIKERAS_BACKEND": name, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"}
     started = time.perf_counter()
     with open(log, "wb") as output, open(events, encoding="utf-8") as read_events:
