@@ -25,6 +25,9 @@ KERAS_VERSION = "3.15.1"
 _ROOTS = ("keras._tf_keras.keras", "tensorflow.keras", "keras.src", "keras.api", "keras")
 _OLD_NAMES = "multikeras.dropin.keras2"
 _HERE = Path(multikeras.__file__)
+_OF_MODULES = ("", "applications", "datasets", "preprocessing")
+_PUBLIC_MODULES = ("optimizers.schedules", "ops.image", "ops.linalg", "ops.nn", "ops.numpy", "utils.bounding_boxes")
+"""Modules of Keras below others; what else is a module there is a file of multikeras."""
 
 
 def _path_below_keras(fullname: str) -> str | None:
@@ -66,7 +69,7 @@ class Served(types.ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name == "__all__":
-            return [n for n in dir(self) if not n.startswith("_")]
+            return self._starred()
         if name == "_tf_keras" and not self._path:
             return importlib.import_module("keras._tf_keras")
         below = f"{self._path}.{name}" if self._path else name
@@ -84,6 +87,14 @@ class Served(types.ModuleType):
             return module
         missing.record(f"keras.{below}")
         raise AttributeError(_lacks(f"keras.{below}"))
+
+    def _starred(self) -> list[str]:
+        """Return what `from keras.layers import *` gives: not our files, which would replace `keras.activations`."""
+        public = [n for n in dir(self) if not n.startswith("_")]
+        if self._path in _OF_MODULES:
+            return public
+        files = {n for n in public for s in self._sources if isinstance(getattr(s, n, None), types.ModuleType)}
+        return [n for n in public if n not in files or f"{self._path}.{n}" in _PUBLIC_MODULES]
 
     def __dir__(self):
         return sorted({*super().__dir__(), *(n for source in self._sources for n in dir(source))})

@@ -153,3 +153,15 @@ def test_the_rest_of_tensorflow_is_the_real_one_where_it_is_installed():
         print(gfile.exists("/"), Dense is tf.keras.layers.Dense)
         """)
     assert lines == ["Dense", "2 multikeras", "True True"]
+
+
+def test_a_star_gives_public_names_and_no_files():
+    lines = output("""
+        from keras import *
+        from keras.layers import *
+        from keras.models import *
+        from keras.optimizers import *
+        print(activations.relu.__name__, Dense.__name__, Sequential.__name__, schedules.ExponentialDecay.__name__)
+        print("attention" in globals(), "adaptive" in globals())
+        """)
+    assert lines == ["relu Dense Sequential ExponentialDecay", "False False"]
