@@ -75,6 +75,29 @@ def test_unknown_layer_argument_names_the_nearest():
         layers.Dense(3, unit=3)
 
 
+@trains
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"callbacks": callbacks.History}, r"callbacks must be Callback objects.*History\(\.\.\.\)"),
+        ({"class_weight": "balanced"}, "class_weight must be a dict.*'balanced'"),
+        ({"batch_size": 0}, "batch_size must be positive, got 0"),
+        ({"y": [1.0] * 8}, "y must have a first dimension of samples.*numpy.array"),
+        ({"x": [[1, 2, 3, 4], [1, 2]]}, "x is a list of rows of different lengths"),
+    ],
+)
+def test_arguments_of_fit(model, arguments, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        model.fit(**{"x": rows(8), "y": rows(8, 3), "verbose": 0} | arguments)
+
+
+def test_unknown_argument_of_an_optimizer():
+    with pytest.raises(ValueError, match="Adam: .*'lr'.*Did you mean 'learning_rate'"):
+        mk.optimizers.Adam(lr=0.1)
+    with pytest.raises(ValueError, match="Did you mean 'momentum'"):
+        mk.optimizers.SGD(momentun=0.1)
+
+
 def test_a_metric_where_loss_weights_stand(model):
     with pytest.raises(ValueError, match=r"loss_weights must be numbers.*\['mae'\].*metrics="):
         model.compile("sgd", "mse", ["mae"])

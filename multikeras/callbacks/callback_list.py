@@ -30,8 +30,9 @@ class CallbackList(Callback):
         super().__init__()
         self.callbacks: list[Callback] = tree.flatten(callbacks) if callbacks else []
         for callback in self.callbacks:
-            if not hasattr(callback, "on_epoch_end"):
-                raise TypeError(f"callbacks must be Callback objects, got {callback!r}.")
+            if isinstance(callback, type) or not hasattr(callback, "on_epoch_end"):
+                hint = f" Make one of it: {callback.__name__}(...)." if isinstance(callback, type) else ""
+                raise TypeError(f"callbacks must be Callback objects, got {callback!r}.{hint}")
         self._history = next((c for c in self.callbacks if isinstance(c, History)), None)
         if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
             self.callbacks.append(ProgbarLogger())

@@ -4,6 +4,7 @@ A rule is `update_step(gradient, variable, learning_rate)`, or, for all variable
 variables, learning_rate)`. State lives in Variables, so that a step may be compiled.
 """
 
+import difflib
 import inspect
 import re
 import warnings
@@ -68,7 +69,12 @@ class Optimizer:
         if kwargs.pop("decay", None) is not None:
             warnings.warn("Argument `decay` is no longer supported and is ignored.", stacklevel=3)
         if kwargs:
-            raise ValueError(f"{type(self).__name__}: Argument(s) not recognized: {kwargs}")
+            known = {n for c in type(self).__mro__ for n in inspect.signature(c.__init__).parameters}
+            near = ["learning_rate"] if "lr" in kwargs else [
+                m for name in kwargs for m in difflib.get_close_matches(name, known - {"self", "args", "kwargs"}, 1)
+            ]  # fmt: skip
+            hint = f". Did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise ValueError(f"{type(self).__name__}: Argument(s) not recognized: {kwargs}{hint}")
         if sum(c is not None for c in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
                 "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: "

@@ -25,7 +25,7 @@ def source_of(x: Any, y=None, sample_weight=None, batch_size=None, shuffle=False
         return Arrays(x, y, sample_weight, batch_size, shuffle, seed, class_weight)
     if _is_numbers(x):
         return Arrays(
-            np.asarray(x),
+            _array(x, "x"),
             None if y is None else tree_of_arrays(y),
             sample_weight,
             batch_size,
@@ -45,7 +45,16 @@ def source_of(x: Any, y=None, sample_weight=None, batch_size=None, shuffle=False
 
 def tree_of_arrays(y: Any) -> Any:
     """Return lists of numbers as one array, other trees as they are."""
-    return np.asarray(y) if _is_numbers(y) else y
+    return _array(y, "y") if _is_numbers(y) else y
+
+
+def _array(rows: Any, argument: str) -> np.ndarray:
+    try:
+        return np.asarray(rows)
+    except ValueError:
+        raise ValueError(
+            f"{argument} is a list of rows of different lengths. Bring them to one length, e.g. with pad_sequences."
+        ) from None
 
 
 def _is_numbers(x: Any) -> bool:

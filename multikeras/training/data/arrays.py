@@ -81,7 +81,10 @@ def check_lengths(**named: Any) -> int:
     for name, structure in named.items():
         for i, leaf in enumerate(x for x in tree.flatten(structure) if x is not None):
             if len(leaf.shape) == 0:
-                raise ValueError(f"{name} must have a first dimension of samples, got a scalar.")
+                raise ValueError(
+                    f"{name} must have a first dimension of samples, got a scalar. A list stands for several arrays: make one "
+                    "array of its numbers with numpy.array()."
+                )
             sizes[name if i == 0 else f"{name}[{i}]"] = int(leaf.shape[0])
     if len(set(sizes.values())) > 1:
         raise ValueError(
@@ -96,6 +99,8 @@ def check_lengths(**named: Any) -> int:
 
 def class_weights_of(y: Any, class_weight: dict[int, float]) -> np.ndarray:
     """Return the weight of each row of `y`, labels or one-hot, by its class."""
+    if not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight must be a dict of weights by class, e.g. {{0: 1.0, 1: 2.5}}, got {class_weight!r}.")
     flat = tree.flatten(y)
     if len(flat) != 1:
         raise ValueError(f"class_weight is for models with one output, y has {len(flat)} parts.")
@@ -131,7 +136,7 @@ class Arrays(Source):
             parts = tree.flatten(y)
             if len(tree.flatten(sample_weight)) == 1 and len(parts) > 1 and not tree.is_nested(sample_weight):
                 sample_weight = tree.map_structure(lambda _: sample_weight, y)
-        self.batch_size = int(batch_size or 32)
+        self.batch_size = 32 if batch_size is None else int(batch_size)
         if self.batch_size <= 0:
             raise ValueError(f"batch_size must be positive, got {batch_size!r}.")
         self.num_batches = math.ceil(self.rows / self.batch_size)
