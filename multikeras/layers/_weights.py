@@ -112,10 +112,14 @@ class Weights:
     @property
     def metrics(self) -> list[Metric]:
         """The metrics of this layer and those inside it."""
-        found = self._tracker.find(Metric)
-        for layer in self._children():
-            found += layer.metrics
-        return unique(found)
+        return unique(self._tracker.find(Metric) + self._inner_metrics())
+
+    def _inner_metrics(self) -> list[Metric]:
+        return [metric for layer in self._children() for metric in layer._metrics_as_part()]
+
+    def _metrics_as_part(self) -> list[Metric]:
+        """Return what the layer adds to the metrics of the one it is part of."""
+        return self.metrics
 
     @property
     def metrics_variables(self) -> list[Variable]:

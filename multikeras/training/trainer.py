@@ -177,6 +177,10 @@ class Trainer(Steps):
             found += self._compiled_loss.metrics
         return [*found, *super().metrics]  # type: ignore[misc]
 
+    def _metrics_as_part(self) -> list:
+        # What a model was compiled with counts where that model is the one trained, not inside another one.
+        return self._inner_metrics()  # type: ignore[attr-defined]
+
     @property
     def metrics_names(self) -> list[str]:
         """The names of `metrics`."""

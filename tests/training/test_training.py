@@ -239,3 +239,18 @@ def test_logs_of_all_metrics_of_compile_have_their_own_names():
     model = Own([mk.Input((6,)), layers.Dense(1)])
     model.compile("sgd", "mse", metrics=["mae"])
     assert list(model.evaluate(*data(32), verbose=0, return_dict=True)) == ["mae", "loss"]
+
+
+def test_a_compiled_model_inside_another_keeps_its_metrics_to_itself():
+    x, y = data(32)
+    critic = mk.Sequential([mk.Input((3,)), layers.Dense(1, activation="sigmoid")])
+    critic.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    critic.trainable = False
+    inputs = mk.Input((6,))
+    both = mk.Model(inputs, critic(layers.Dense(3)(inputs)))
+    both.compile("adam", "binary_crossentropy")
+    assert both.metrics_names == ["loss"]
+    loss = both.train_on_batch(x, y)
+    assert isinstance(loss, float)
+    assert loss > 0
+    assert len(critic.train_on_batch(x[:, :3], y)) == 2
