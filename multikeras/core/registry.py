@@ -176,6 +176,12 @@ def class_at(module: str | None, name: str) -> Any:
         nodes = (getattr(op, "node_class", None) for op in vars(_public("ops")).values())
         wanted = _OP_ALIASES.get(name, name)
         return next((node for node in nodes if node is not None and node.__name__ == wanted), None)
+    if module.startswith("keras.src."):
+        # Where Keras defines a class differs by version and backend; what it is called in public does not.
+        parts = module.split(".")[2:]
+        sections = [".".join(parts[i : i + 2]) for i in range(len(parts))] + parts
+        found = [getattr(_public(s), name, None) for s in sections if s in SECTIONS and s]
+        return next((f for f in found if isinstance(f, type) and not name.startswith("_")), None)
     if module == "keras" or module.startswith("keras."):
         section = module.partition(".")[2]
         found = getattr(_public(section), name, None) if section in SECTIONS else None
