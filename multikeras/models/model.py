@@ -6,7 +6,6 @@ from typing import Any
 
 from multikeras.core import serialization, tree
 from multikeras.core.node import KerasTensor
-from multikeras.layers.core.input_layer import InputLayer
 from multikeras.layers.layer import Layer
 from multikeras.models import state_tree
 from multikeras.models.summary import print_summary
@@ -141,9 +140,6 @@ class Model(Trainer, Layer):
             return functional.revive(cls, config, custom_objects)
         with serialization.CustomObjectScope(custom_objects or {}):
             return super().from_config(config)
-
-    def _has_input_layer_only(self) -> bool:
-        return all(isinstance(layer, InputLayer) for layer in self.layers)
 
 
 def _is_functional(args: tuple, kwargs: dict) -> bool:

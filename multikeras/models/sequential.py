@@ -144,9 +144,6 @@ class Sequential(Model):
             mask = tree.map_structure(get_mask, x) if not isinstance(x, dict) else None
         return x
 
-    def _build_for_call(self, shape):
-        return (None, *shape[1:]) if shape else shape
-
     @property
     def layers(self) -> list[Layer]:
         """The layers, without the input."""

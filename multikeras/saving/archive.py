@@ -3,7 +3,6 @@
 import datetime
 import io
 import json
-import shutil
 import warnings
 import zipfile
 from pathlib import Path
@@ -112,11 +111,3 @@ def read_weights(path: Path) -> io.BytesIO:
     """Return the weights file inside a `.keras` file."""
     with zipfile.ZipFile(path) as archive:
         return io.BytesIO(_open_member(archive, _WEIGHTS, path))
-
-
-def remove(path: Path) -> None:
-    """Remove a file or folder."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    elif path.exists():
-        path.unlink()
