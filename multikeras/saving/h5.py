@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from multikeras.backend.dtypes import numpy_dtype
-from multikeras.saving import state
+from multikeras.saving import checked, state
 
 _NOT_IN_HDF5 = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 
@@ -87,7 +87,7 @@ def read(file: Any, model: Any, skip_mismatch: bool = False, skip: Any = ()) -> 
     problems: list[str] = []
     skipped = {id(x) for x in skip}
     try:
-        with h5py.File(file, "r") as h5:
+        with checked.hdf5(file) as h5:
             for path, part in state.parts(model):
                 if id(part) in skipped:
                     continue

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from multikeras.saving import archive, h5
+from multikeras.saving import archive, h5, seal
 from multikeras.saving.files import replacing
 
 
@@ -88,6 +88,8 @@ def save_weights(model: Any, filepath: str | os.PathLike, overwrite: bool = True
     if _may_write(path, overwrite):
         with replacing(path) as temporary:
             h5.write(temporary, model)
+            with open(temporary, "r+b") as file:
+                seal.seal(file)
 
 
 def load_weights(model: Any, filepath: str | os.PathLike, skip_mismatch: bool = False, **kwargs) -> None:
