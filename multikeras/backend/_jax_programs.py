@@ -498,3 +498,8 @@ class JaxPrograms(Backend):
             for a, b in zip(small.arrays, large.arrays)
         ]
         return _join(small.form, outputs)
+
+    bridges = frozenset(("jax",))
+
+    def map_leaves(self, f, *trees):
+        return jax.tree.map(f, *trees)

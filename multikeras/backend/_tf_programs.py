@@ -434,3 +434,11 @@ class Programs(Backend):
 
     def seed(self, seed):
         tf.random.set_seed(seed)
+
+    bridges = frozenset(("saved_model",))
+
+    def load_endpoints(self, path):
+        loaded = tf.saved_model.load(path)
+        functions = {name: f for name, f in vars(loaded).items() if isinstance(f, tf.types.experimental.GenericFunction)}
+        endpoints = {name: (f, [v for c in f.concrete_functions for v in c.variables]) for name, f in functions.items()}
+        return loaded, {**{name: (f, list(f.variables)) for name, f in loaded.signatures.items()}, **endpoints}

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import inspect
+import io
 import math
 import threading
 
@@ -315,3 +316,14 @@ class TorchPrograms(Backend):
     def outside_trace(self, f):
         with unset_fake_temporarily():
             return f()
+
+    bridges = frozenset(("torch",))
+    native_modules = (torch.nn.Module,)
+
+    def pack_module(self, module):
+        file = io.BytesIO()
+        torch.save(module, file)
+        return file.getvalue()
+
+    def unpack_module(self, data):
+        return torch.load(io.BytesIO(data), weights_only=False)

@@ -538,3 +538,26 @@ class Backend:
 
     def seed(self, seed: int) -> None:
         """Seed the framework's own global generator, where it has one."""
+
+    # -- bridges: programs written in the framework itself, used as layers ---------------------------------------------
+
+    bridges: ClassVar[frozenset[str]] = frozenset()
+    """What can be used: "jax" (functions of JAX), "torch" (modules), "saved_model" (files of TensorFlow)."""
+    native_modules: ClassVar[tuple[type, ...]] = ()
+    """The framework's own classes of modules: an attribute of a layer that is one becomes a layer."""
+
+    def map_leaves(self, f: Callable, *trees: Tree) -> Tree:
+        """Map over the leaves of trees of any kind registered with the framework ("jax")."""
+        raise NotImplementedError
+
+    def pack_module(self, module: Any) -> bytes:
+        """Return a module and its parameters as bytes ("torch")."""
+        raise NotImplementedError
+
+    def unpack_module(self, data: bytes) -> Any:
+        """Return the module in trusted bytes: this may run any code in them ("torch")."""
+        raise NotImplementedError
+
+    def load_endpoints(self, path: str) -> tuple[Any, dict[str, tuple[Callable, list]]]:
+        """Return what a directory holds, to be kept alive, and its functions by name with their stores ("saved_model")."""
+        raise NotImplementedError

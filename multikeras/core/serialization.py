@@ -58,6 +58,12 @@ def in_safe_mode() -> bool | None:
     return _modes.safe
 
 
+def allows_code(safe_mode: bool | None = None) -> bool:
+    """Tell whether a config may bring code: by `safe_mode`, else by the innermost scope, else by the setting."""
+    mode = in_safe_mode() if safe_mode is None else safe_mode
+    return settings.is_unsafe_deserialization_enabled() if mode is None else not mode
+
+
 class ObjectSharingScope:
     """Write an object that occurs several times under one id, and revive one object for it."""
 

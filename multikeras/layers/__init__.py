@@ -13,7 +13,9 @@ from multikeras.layers.attention.attention import AdditiveAttention as AdditiveA
 from multikeras.layers.attention.attention import Attention as Attention
 from multikeras.layers.attention.multi_head_attention import GroupedQueryAttention as GroupQueryAttention  # noqa: F401
 from multikeras.layers.attention.multi_head_attention import MultiHeadAttention as MultiHeadAttention
+from multikeras.layers.bridges.flax_module import FlaxLayer as FlaxLayer
 from multikeras.layers.bridges.jax_function import JaxLayer as JaxLayer
+from multikeras.layers.bridges.saved_model import TFSMLayer as TFSMLayer
 from multikeras.layers.bridges.torch_module import TorchModuleWrapper as TorchModuleWrapper
 from multikeras.layers.convolution.faces import Conv1D as Conv1D
 from multikeras.layers.convolution.faces import Conv1DTranspose as Conv1DTranspose

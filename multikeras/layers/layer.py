@@ -27,6 +27,7 @@ from multikeras.metrics.metric import Metric
 from multikeras.random.seed_generator import SeedGenerator
 
 _NATIVE = current.Tensor
+_NATIVE_MODULES = current.native_modules
 _BOOKKEEPING = frozenset(("_inbound_nodes", "_outbound_nodes", "_approved", "_build_shapes", "_plan"))
 """Attributes that hold no layers or weights: looking for these skips them."""
 _MOST_APPROVED = 64
@@ -66,6 +67,8 @@ class Layer(Weights, current.Module, Operation):
     """Arguments of the constructor that `get_config` leaves out."""
     also_in_config: tuple[str, ...] = ()
     """Attributes that `get_config` adds to the arguments."""
+    wrap_module: Callable[[Any], "Layer"]
+    """Makes a layer of one of the framework's own modules: set by the layer that can."""
 
     def __new__(cls, *args, **kwargs):
         layer = super().__new__(cls, *args, **kwargs)
@@ -117,11 +120,24 @@ class Layer(Weights, current.Module, Operation):
         if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
             return
+        if isinstance(value, _NATIVE_MODULES) and not isinstance(value, Layer):
+            value = self.wrap_module(value)
+        if calls.context is not None and own["built"] and isinstance(value, (Variable, Layer)):
+            self._refuse_new_state(name, value)
         if tracker.note(name, value):
             if isinstance(value, Variable):
                 self._own(value)
             current.register(self, name, value)
         object.__setattr__(self, name, value)
+
+    def _refuse_new_state(self, name: str, value: Any) -> None:
+        """Raise ValueError where `call` sets an attribute to a variable or layer that was not there before."""
+        known = [*self._own_trainable, *self._own_non_trainable] if isinstance(value, Variable) else self._children()
+        if not self._building and not any(value is x for x in known):
+            raise ValueError(
+                f"Layer {self.path!r} cannot add new elements of state in call(): {name}={value!r} would be made anew by each "
+                "call. Make variables and sub-layers in __init__() or build()."
+            )
 
     def __delattr__(self, name):
         value = self.__dict__.get(name)
@@ -402,7 +418,7 @@ class Layer(Weights, current.Module, Operation):
                 return current.asarray(array)
             float_in = dtype_names.is_float(dtype_names.standardize_dtype(array.dtype))
             return current.asarray(x, self.compute_dtype if self.autocast and float_in else None)
-        return x
+        return self._convert_input(current.asarray(x)) if hasattr(x, "todense") else x  # sparse arrays become dense
 
     def _set_masks(self, inputs, outputs, previous):
         flat = tree.flatten(outputs)

@@ -9,7 +9,7 @@ from multikeras.backend.interface import Backend
 
 OPTIONAL = {
     "is_tensor", "unstacked", "synchronize", "set_trainable", "copy_tensor", "outside_trace", "read", "register",
-    "unregister", "register_all", "seed", "no_gradients",
+    "unregister", "register_all", "seed", "no_gradients", "map_leaves", "pack_module", "unpack_module", "load_endpoints",
 }  # fmt: skip
 """Methods of the interface that do something of their own, or nothing, where a backend does not define them."""
 

@@ -10,6 +10,8 @@ from multikeras.backend.shapes import Spec
 from multikeras.core import tree
 from multikeras.core.node import as_spec
 from multikeras.core.variable import Variable
+from multikeras.layers import _call
+from multikeras.layers.bridges import need
 from multikeras.layers.layer import Layer
 from multikeras.random.seed_generator import SeedGenerator
 
@@ -25,14 +27,15 @@ class JaxLayer(Layer):
             outputs; with `state` a pair of outputs and new state.
         init_fn: A function of `rng`, `inputs` and, if it names it, `training` that returns the parameters; with `state`
             a pair of parameters and state.
-        params: Parameters to start from, instead of those of `init_fn`.
-        state: State to start from.
+        params: Parameters to start from, instead of those of `init_fn`: a tree of arrays of any kind that JAX knows.
+        state: State to start from, a tree too.
         seed: Where the draws start.
 
     Needs the jax backend: a ValueError says so on others.
     """
 
     not_in_config = ("params", "state", "seed")
+    draws_only_in_training = False
 
     def __init__(
         self,
@@ -44,8 +47,7 @@ class JaxLayer(Layer):
         native_serialization_platforms: Any = None,
         **kwargs: Any,
     ):
-        if current.name != "jax":
-            raise ValueError(f"JaxLayer needs the jax backend (set MULTIKERAS_BACKEND=jax); the backend is {current.name}.")
+        need("jax", type(self))
         super().__init__(**kwargs)
         self.call_fn, self.init_fn, self.seed = call_fn, init_fn, seed
         self.native_serialization_platforms = native_serialization_platforms
@@ -59,40 +61,41 @@ class JaxLayer(Layer):
             self.seed_generator = SeedGenerator(seed)
 
     def _tracked(self, values: Any, trainable: bool) -> Any:
-        if values is None:
-            return None
+        """Return the tree with Variables of this layer in place of its arrays and numbers."""
+
+        def variable(leaf):
+            if isinstance(leaf, str):
+                return leaf
+            made = Variable(leaf, trainable=trainable)
+            self._own(made)
+            return made
+
         with self._name_scope():
-            return tree.map_structure(lambda v: Variable(v, trainable=trainable), values)
+            return current.map_leaves(variable, values)
 
     def build(self, input_shape):
         if self.init_fn is None or self.params is not None or self.state is not None:
             return
-        given = {"inputs": ops.ones([1 if size is None else size for size in input_shape], self.compute_dtype)}
+        example = _call.map_shapes(lambda s: ops.ones([size or 1 for size in s], self.compute_dtype), input_shape)
+        given = {"inputs": example, "training": True}
         if "rng" in self._init_names:
             given["rng"] = self.seed_generator.next()
-        if "training" in self._init_names:
-            given["training"] = True
         made = self.init_fn(*(given[name] for name in self._init_names))
         params, state = made if "state" in self._call_names else (made, None)
         self.params = self._tracked(params, trainable=True)
         self.state = self._tracked(state, trainable=False)
-        for variable in tree.flatten([self.params, self.state]):
-            if variable is not None:
-                self._own(variable)
 
     def call(self, inputs, training=False):
         given: dict[str, Any] = {"inputs": inputs, "training": training}
-        for name in ("params", "state"):
-            if name in self._call_names:
-                given[name] = tree.map_structure(lambda v: v.value, getattr(self, name))
+        for name in {"params", "state"} & {*self._call_names}:
+            given[name] = current.map_leaves(lambda v: v.value if isinstance(v, Variable) else v, getattr(self, name))
         if "rng" in self._call_names:
-            given["rng"] = self.seed_generator.next()
+            given["rng"] = None if self.draws_only_in_training and not training else self.seed_generator.next()
         result = self.call_fn(*(given[name] for name in self._call_names))
         if "state" not in self._call_names:
             return result
         outputs, state = result
-        for variable, value in zip(tree.flatten(self.state), tree.flatten(state), strict=True):
-            variable.assign(value)
+        current.map_leaves(lambda v, new: v.assign(new) if isinstance(v, Variable) else v, self.state, state)
         return outputs
 
     def compute_output_spec(self, inputs, training=False):
@@ -103,7 +106,9 @@ class JaxLayer(Layer):
 def _named(function: Callable, what: str, valid: tuple[str, ...]) -> tuple[str, ...]:
     """Return the parameters of a function in order, refusing ones that cannot be served."""
     names = tuple(inspect.signature(function).parameters)
+    if "inputs" not in names:
+        raise ValueError(f"JaxLayer: `{what}` must have a parameter `inputs`, it has {names}.")
     unknown = [name for name in names if name not in valid]
-    if unknown or "inputs" not in names:
-        raise ValueError(f"JaxLayer: {what} must take `inputs` and may take {valid}, it takes {names}.")
+    if unknown:
+        raise ValueError(f"JaxLayer: `{what}` has a parameter `{unknown[0]}`; it may have these: {', '.join(valid)}.")
     return names

@@ -1,14 +1,20 @@
 """`TorchModuleWrapper`: a `torch.nn.Module` as a layer."""
 
+import base64
 from typing import Any
 
 from multikeras.backend import current
+from multikeras.core import serialization
 from multikeras.core.variable import Variable
+from multikeras.layers.bridges import need
 from multikeras.layers.layer import Layer
 
 
 class TorchModuleWrapper(Layer):
     """Use a `torch.nn.Module` as a layer; its parameters are the layer's weights, not copies of them.
+
+    A module that becomes an attribute of a layer is wrapped by itself. A config holds the module whole, as torch writes
+    it: reading one needs `safe_mode=False`.
 
     Args:
         module: The module, its parameters already made.
@@ -20,13 +26,10 @@ class TorchModuleWrapper(Layer):
 
     def __init__(self, module: Any, name: str | None = None, output_shape: Any = None, **kwargs: Any):
         super().__init__(name=name, **kwargs)
-        if not hasattr(current.Module, "named_parameters"):
-            raise ValueError(
-                f"TorchModuleWrapper needs the torch backend (set MULTIKERAS_BACKEND=torch); the backend is {current.name}."
-            )
-        if not hasattr(module, "named_parameters"):
+        need("torch", type(self))
+        if not isinstance(module, current.native_modules):
             raise ValueError(f"TorchModuleWrapper: module must be a torch.nn.Module, got {module!r}.")
-        self.module = module
+        object.__setattr__(self, "module", module)
         self.output_shape = output_shape
         current.register(self, "module", module)
         for path, parameter in module.named_parameters():
@@ -36,8 +39,7 @@ class TorchModuleWrapper(Layer):
         self.built = True
 
     def call(self, *args, training=None, **kwargs):
-        if training is not None:
-            self.module.train(bool(training))
+        self.module.train(training is not False)
         return self.module(*args, **kwargs)
 
     def compute_output_shape(self, input_shape):
@@ -45,10 +47,31 @@ class TorchModuleWrapper(Layer):
 
     def compute_output_spec(self, *args, **kwargs):
         if self.output_shape is None:
-            return self._spec_by_call(args, kwargs)
+            return self._spec_by_call(args, {**kwargs, "training": False})  # training would count the batch
         return super().compute_output_spec(*args, **kwargs)
 
+    def save_own_variables(self, store):
+        for name, value in self.module.state_dict().items():
+            store[name] = current.to_numpy(value)
+
+    def load_own_variables(self, store):
+        self.module.load_state_dict({name: current.asarray(store[name][()]) for name in store.keys()})
+
     def get_config(self):
-        raise NotImplementedError(
-            f"TorchModuleWrapper {self.name!r} cannot be written to a config: a torch.nn.Module has none. Save its weights."
-        )
+        packed = base64.b64encode(current.pack_module(self.module)).decode("ascii")
+        return {**super().get_config(), "module": packed}
+
+    @classmethod
+    def from_config(cls, config, safe_mode=None):
+        need("torch", cls)
+        if not serialization.allows_code(safe_mode):
+            raise ValueError(
+                "The config of a TorchModuleWrapper holds a torch.nn.Module, to be read by torch.load(): arbitrary code "
+                "execution. It is refused in safe mode. If you trust the source, pass safe_mode=False or call "
+                "multikeras.config.enable_unsafe_deserialization()."
+            )
+        module = current.unpack_module(base64.b64decode(config["module"]))
+        return super().from_config({**config, "module": module})
+
+
+Layer.wrap_module = staticmethod(TorchModuleWrapper)  # type: ignore[assignment]
