@@ -130,11 +130,13 @@ def custom_function(name: str, custom_objects: dict | None = None) -> Any:
     """Return the caller's function `name`; one that was registered may be named without its package."""
     found = custom_object(name, custom_objects)
     if found is None and ">" not in name:
-        candidates = [
-            o for key, o in GLOBAL_CUSTOM_OBJECTS.items() if key.rpartition(">")[2] == name and not isinstance(o, type)
-        ]
+        candidates = [o for key, o in GLOBAL_CUSTOM_OBJECTS.items() if key.rpartition(">")[2] == name and _is_function(o)]
         found = candidates[0] if len(candidates) == 1 else None
-    return found
+    return found if _is_function(found) else None
+
+
+def _is_function(x: Any) -> bool:
+    return callable(x) and not isinstance(x, type)
 
 
 def _public(section: str) -> Any:
@@ -187,10 +189,14 @@ def class_at(module: str | None, name: str) -> Any:
         found = getattr(_public(section), name, None) if section in SECTIONS else None
         if isinstance(found, type) and not name.startswith("_"):
             return found
-        return function_named(name, (section,)) if section in (*FUNCTION_SECTIONS, "ops") else None
+        if section == "ops":
+            return op_named(name)
+        return function_named(name, (section,)) if section in FUNCTION_SECTIONS else None
     if module.partition(".")[0] == ROOT and module in sys.modules:
+        # Classes only: among the functions are setters, loaders and downloads.
         found = getattr(sys.modules[module], name, None)
-        return found if getattr(found, "__module__", None) == module else None
+        revivable = isinstance(found, type) and hasattr(found, "from_config")
+        return found if revivable and found.__module__ == module else None
     return None
 
 
@@ -199,7 +205,13 @@ _NOT_OF_THE_ROLE = ("get", "serialize", "deserialize")
 
 def function_named(name: str, sections: tuple[str, ...] = FUNCTION_SECTIONS) -> Any:
     """Return the public function `name` of these sections (activations, losses, metrics), None if there is none."""
-    if name in _NOT_OF_THE_ROLE:
+    if name in _NOT_OF_THE_ROLE or name.startswith("_"):
         return None
-    found = (getattr(_public(section), name, None) for section in sections)
-    return next((f for f in found if callable(f) and not isinstance(f, type)), None)
+    found = (vars(_public(section)).get(name) for section in sections)
+    return next((f for f in found if _is_function(f)), None)
+
+
+def op_named(name: str) -> Any:
+    """Return the public op `name`, None for other functions beside the ops: those that record nothing in a graph."""
+    found = vars(_public("ops")).get(name)
+    return found if _is_function(found) and hasattr(found, "node_class") else None

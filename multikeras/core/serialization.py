@@ -6,10 +6,12 @@ with `safe_mode=False`.
 """
 
 import codecs
+import contextlib
 import difflib
 import functools
 import inspect
 import marshal
+import reprlib
 import threading
 import types
 import warnings
@@ -285,21 +287,58 @@ def deserialize_keras_object(config: Any, custom_objects: dict | None = None, sa
         return _revive_lambda(inner, safe_mode)
     if name == "__typespec__":
         raise TypeError(
-            f"Expected 'config' to be a list or a tuple of a TensorFlow type; type specs are not revived here: {config}."
+            f"Expected 'config' to be a list or a tuple of a TensorFlow type; type specs are not revived here: {_short(config)}."
         )
-    if name == "__slice__":
-        return _revive_slice(inner, custom_objects=custom_objects, safe_mode=safe_mode)
-    if name in _PLAIN:
-        return _PLAIN[name](inner)
-    if name == "function":
-        return _revive_function(config, custom_objects, table)
-    return _revive_instance(config, custom_objects, table, safe_mode)
+    with _naming(config):
+        if name == "__slice__":
+            return _revive_slice(inner, custom_objects=custom_objects, safe_mode=safe_mode)
+        if name in _PLAIN:
+            return _PLAIN[name](inner)
+        if name == "function":
+            return _revive_function(config, custom_objects, table)
+        return _revive_instance(config, custom_objects, table, safe_mode)
+
+
+class _naming:
+    """Let an error say where in the config it happened, and turn those that say nothing into ValueErrors."""
+
+    unclear = (LookupError, AttributeError, ArithmeticError, AssertionError, RecursionError, MemoryError, StopIteration)
+
+    def __init__(self, config: dict):
+        self.config = config
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, trace):
+        if error is None:
+            return
+        place = [_label(self.config), *getattr(error, "place", [])]
+        if isinstance(error, self.unclear):
+            clear = ValueError(
+                f"{_label(self.config)} could not be made from its config ({type(error).__name__}: {_short(error)}). "
+                f"Config: {_short(self.config)}"
+            )
+            clear.place = place  # type: ignore[attr-defined]
+            raise clear from error
+        with contextlib.suppress(AttributeError):
+            error.place = place
+
+
+def _label(config: dict) -> str:
+    inner = config["config"]
+    name = inner.get("name") if isinstance(inner, dict) else inner if config["class_name"] == "function" else None
+    return f"{config['class_name']} {name!r}" if isinstance(name, str) else str(config["class_name"])
+
+
+def _short(x: Any) -> str:
+    return reprlib.repr(x) if isinstance(x, dict) else str(x)[:500]
 
 
 def _not_found(what: str, config: dict) -> TypeError:
     return TypeError(
         f"Could not locate {what}. Custom classes and functions must be given as custom_objects, or decorated with "
-        f"@multikeras.saving.register_keras_serializable() in a module that was imported. Config: {config}"
+        f"@multikeras.saving.register_keras_serializable() in a module that was imported. Config: {_short(config)}"
     )
 
 
@@ -307,7 +346,7 @@ def _revive_function(config: dict, custom_objects: dict | None, table: dict | No
     name, registered_name = config["config"], config.get("registered_name")
     if not isinstance(name, str):
         raise TypeError(
-            f"Expected 'config' to be a non-null str, the name of a function, got {name!r}. Config: {config}"
+            f"Expected 'config' to be a non-null str, the name of a function, got {name!r}. Config: {_short(config)}"
         )
     found = registry.custom_function(name, custom_objects)
     if found is not None:
@@ -317,7 +356,8 @@ def _revive_function(config: dict, custom_objects: dict | None, table: dict | No
         raise _not_found(f"function {name!r}", config)
     if registered_name not in (None, "", "function", name):
         raise ValueError(
-            f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. Config: {config}"
+            f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. "
+            f"Config: {_short(config)}"
         )
     return found
 
@@ -336,7 +376,8 @@ def _find_class(config: dict, custom_objects: dict | None, table: dict | None) -
         raise _not_found(f"class {name!r}", config)
     if registered_name not in (None, "", name):
         raise ValueError(
-            f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. Config: {config}"
+            f"registered_name={registered_name!r} belongs to a name that resolved to a Keras built-in, {name!r}. "
+            f"Config: {_short(config)}"
         )
     return found
 
@@ -346,16 +387,16 @@ def _revive_instance(config: dict, custom_objects: dict | None, table: dict | No
     if isinstance(cls, types.FunctionType):
         return cls
     if not hasattr(cls, "from_config"):
-        raise TypeError(f"{cls!r} cannot be revived: it has no from_config() method. Config: {config}")
+        raise TypeError(f"{cls!r} cannot be revived: it has no from_config() method. Config: {_short(config)}")
     if not isinstance(inner, dict):
         raise TypeError(
-            f"Expected 'config' to be a dict for {cls.__name__}, got {type(inner).__name__}. Config: {config}"
+            f"Expected 'config' to be a dict for {cls.__name__}, got {type(inner).__name__}. Config: {_short(config)}"
         )
     with custom_object_scope(custom_objects), SafeModeScope(safe_mode):
         try:
             instance = cls.from_config(dict(inner))
         except TypeError as error:
-            raise TypeError(f"{cls.__name__} could not be made from its config: {error} Config: {config}") from error
+            raise TypeError(f"{cls.__name__} could not be made from its config: {error} Config: {_short(config)}") from error
         build_config = config.get("build_config")
         if build_config and not getattr(instance, "built", False) and hasattr(instance, "build_from_config"):
             instance.build_from_config(build_config)
@@ -432,6 +473,19 @@ class Configurable:
 # -- get, serialize, deserialize of one kind of object -----------------------------------------------------------------
 
 
+_SECTIONS_OF: dict[str, tuple[str, ...]] = {
+    "activation function": ("activations", "layers"),
+    "constraint": ("constraints",),
+    "initializer": ("initializers",),
+    "learning rate schedule": ("optimizers.schedules",),
+    "loss": ("losses", "metrics"),
+    "metric": ("metrics", "losses"),
+    "optimizer": ("optimizers",),
+    "regularizer": ("regularizers",),
+}
+"""Where the objects of the library are from that a config may name as one of a kind."""
+
+
 class Kind:
     """What `get`, `serialize` and `deserialize` of one public folder share.
 
@@ -447,7 +501,22 @@ class Kind:
 
     def deserialize(self, config: Any, custom_objects: dict | None = None) -> Any:
         """Return the object of a config; a config without a module is looked up among this kind."""
-        return deserialize_keras_object(config, custom_objects, module_objects=self.table)
+        found = deserialize_keras_object(config, custom_objects, module_objects=self.table)
+        if isinstance(config, dict):
+            self._check(found)
+        return found
+
+    def _check(self, found: Any) -> None:
+        """Refuse an object of the library that is of another kind."""
+        sections = _SECTIONS_OF.get(self.what, ())
+        if isinstance(found, types.FunctionType):
+            name = found.__name__
+            wrong = registry.function_named(name) is found and registry.function_named(name, sections) is not found
+        else:
+            path = registry.path_of(found if isinstance(found, type) else type(found))
+            wrong = path is not None and path[0] not in ("keras", *(f"keras.{section}" for section in sections))
+        if wrong:
+            raise ValueError(f"A config names {found!r} where a {self.what} is expected.")
 
     def get(self, identifier: Any) -> Any:
         """Return the object that a name, config, class, function or instance stands for."""
@@ -464,6 +533,8 @@ class Kind:
             found = found()
         if not callable(found) and not hasattr(found, "get_config"):
             self.refuse(identifier)
+        if _modes.safe:  # it comes from a config that is being revived
+            self._check(found)
         return found
 
     def refuse(self, identifier: Any) -> None:

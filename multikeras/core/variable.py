@@ -1,11 +1,12 @@
 """`Variable`: a named tensor that layers and optimizers read and write, on any backend."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from multikeras.backend import current, dtypes, scope
 from multikeras.backend.shapes import Spec
-from multikeras.core import naming
+from multikeras.core import budget, naming
 from multikeras.core.node import standardize_shape
 
 _AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
@@ -82,6 +83,8 @@ class Variable(current.VariableBase):
                     "for a layer in build() or __init__()."
                 )
             self._initializer = initializer
+            size = math.prod(self._shape) * dtypes.numpy_dtype(self._dtype).itemsize
+            budget.take(size, f"Variable {self._path!r} of shape {self._shape}")
             value = current.outside_trace(lambda: self._compute_initial())
         else:
             given = None if dtype is None else dtypes.standardize_dtype(dtype)

@@ -1,23 +1,37 @@
-"""The `.keras` file: a zip of metadata.json, config.json and model.weights.h5."""
+"""The `.keras` file: a zip of metadata.json, config.json, model.weights.h5 and assets/, or a folder of them."""
 
+import contextlib
 import datetime
 import io
 import json
+import os
+import shutil
+import struct
+import tempfile
 import warnings
 import zipfile
-from pathlib import Path
-from typing import Any
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
 
-import h5py
-
-from multikeras.core import serialization
-from multikeras.saving import h5
-from multikeras.saving.files import replacing
+from multikeras.core import budget, serialization
+from multikeras.saving import checked, h5, state
+from multikeras.saving.files import replacing, replacing_folder
+from multikeras.saving.window import Window
 
 KERAS_VERSION = "3.15.1"
 """The version of Keras whose file format is written."""
 
-_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_CONFIG, _METADATA, _WEIGHTS, _ASSETS = "config.json", "metadata.json", "model.weights.h5", "assets"
+_BLOCK = 2**20
+_LARGER = 16
+"""How many times larger than its weights in the file a model may be: float32 from float16, and slots of an optimizer."""
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, KeyError, OverflowError,
+    struct.error,
+)  # fmt: skip
+"""What reading a damaged zip file raises."""
 
 
 def contents(model: Any) -> tuple[str, str]:
@@ -27,87 +41,216 @@ def contents(model: Any) -> tuple[str, str]:
     return config, json.dumps({"keras_version": KERAS_VERSION, "date_saved": date})
 
 
-def write(model: Any, path: Path, zipped: bool = True) -> None:
-    """Write `model` to `path`, whole or not at all."""
-    if not model.built:
-        warnings.warn(f"Model {model.name!r} is saved before it was built: the file holds no weights.", stacklevel=4)
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def write(model: Any, path: Path) -> None:
+    """Write `model` to the file `path`, whole or not at all."""
+    _warn_unbuilt(model)
     config, metadata = contents(model)
-    weights = io.BytesIO()
-    h5.write(weights, model)
-    with replacing(path) as temporary:
-        if zipped:
-            with zipfile.ZipFile(temporary, "w") as archive:
-                archive.writestr(_METADATA, metadata)
-                archive.writestr(_CONFIG, config)
-                archive.writestr(_WEIGHTS, weights.getbuffer())
-        else:
-            raise ValueError("zipped=False writes a folder: use write_folder.")
+    with replacing(path) as temporary, open(temporary, "w+b") as file:
+        # First the weights, written in their place; what comes after is small and known.
+        weights = _write_weights(file, model)
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.filelist.append(weights)
+            archive.NameToInfo[weights.filename] = weights
+            archive.writestr(_METADATA, metadata)
+            archive.writestr(_CONFIG, config)
+            with tempfile.TemporaryDirectory() as folder:
+                _save_assets(model, Path(folder))
+                for found in sorted(Path(folder).rglob("*")):
+                    if found.is_file():
+                        archive.write(found, found.relative_to(folder))
+
+
+def _write_weights(file: BinaryIO, model: Any) -> zipfile.ZipInfo:
+    """Write the weights as the first member of a zip file, and return its entry."""
+    info = zipfile.ZipInfo(_WEIGHTS, datetime.datetime.now().timetuple()[:6])
+    info.header_offset = info.CRC = info.file_size = info.compress_size = 0  # all but the first are known at the end
+    start = file.write(info.FileHeader(zip64=True))
+    with Window(file, start, None, _WEIGHTS) as window:
+        h5.write(window, model)
+    info.file_size = info.compress_size = file.seek(0, os.SEEK_END) - start
+    info.CRC = _crc(file, start, info.file_size)
+    file.seek(0)
+    file.write(info.FileHeader(zip64=True))
+    file.seek(0, os.SEEK_END)
+    return info
 
 
 def write_folder(model: Any, path: Path) -> None:
-    """Write `model` as a folder of the three files."""
+    """Write `model` as a folder of the files, whole or not at all."""
+    _warn_unbuilt(model)
     config, metadata = contents(model)
-    path.mkdir(parents=True, exist_ok=True)
-    for name, text in ((_METADATA, metadata), (_CONFIG, config)):
-        with replacing(path / name) as temporary:
-            temporary.write_text(text)
-    with replacing(path / _WEIGHTS) as temporary:
-        h5.write(temporary, model)
+    with replacing_folder(path) as folder:
+        (folder / _METADATA).write_text(metadata)
+        (folder / _CONFIG).write_text(config)
+        h5.write(folder / _WEIGHTS, model)
+        _save_assets(model, folder)
 
 
-def _open_member(archive: zipfile.ZipFile, name: str, path: Path) -> bytes:
-    try:
-        return archive.read(name)
-    except KeyError:
-        raise ValueError(
-            f"{str(path)!r} is not a Keras file: it has no {name}. It holds {archive.namelist()[:10]}."
-        ) from None
+def _warn_unbuilt(model: Any) -> None:
+    if not model.built:
+        warnings.warn(f"Model {model.name!r} is saved before it was built: the file holds no weights.", stacklevel=5)
+
+
+def _save_assets(model: Any, folder: Path) -> None:
+    for path, part in state.parts(model):
+        if hasattr(part, "save_assets"):
+            place = folder / _ASSETS / path
+            place.mkdir(parents=True, exist_ok=True)
+            part.save_assets(str(place))
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
 
 
 def read(path: Path, custom_objects=None, compile: bool = True, safe_mode: bool = True) -> Any:
-    """Return the model in the file or folder `path`."""
-    if path.is_dir():
-        config = (path / _CONFIG).read_text()
-        weights: Any = open(path / _WEIGHTS, "rb")  # closed below
-    else:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                config = _open_member(archive, _CONFIG, path)
-                weights = io.BytesIO(_open_member(archive, _WEIGHTS, path))
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{str(path)!r} is not a `.keras` file, or it is damaged: {error}.") from error
-    with weights:
-        try:
-            config = json.loads(config)
-        except ValueError as error:
-            raise ValueError(f"{_CONFIG} in {str(path)!r} is not valid JSON: {error}.") from error
-        if not isinstance(config, dict):
-            raise ValueError(f"{_CONFIG} in {str(path)!r} must hold an object, it holds a {type(config).__name__}.")
+    """Return the model in the file or folder `path`.
+
+    Raises ValueError or TypeError that names the file, the place in it and what is wrong there.
+    """
+    with contextlib.ExitStack() as stack:
+        text, weights = stack.enter_context(_opened(path))
+        name = f"{_CONFIG} in {str(path)!r}"
+        config = checked.config(text, name)
         if not compile:
             config["compile_config"] = None
-        model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
+        size = weights.seek(0, os.SEEK_END)
+        with budget.limit(_LARGER * size + checked.ROOM, str(path)), located(name):
+            model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
         if not hasattr(model, "load_own_variables"):
-            raise ValueError(f"{str(path)!r} holds a {type(model).__name__}, not a model.")
-        _load(weights, model, path)
+            raise ValueError(f"{name} describes a {type(model).__name__}, not a model.")
+        _load(weights, model)
+        with _assets(path) as folder, located(f"{_ASSETS} in {str(path)!r}"):
+            for place, part in state.parts(model) if folder is not None else ():
+                if hasattr(part, "load_assets") and (folder / place).is_dir():
+                    part.load_assets(str(folder / place))
     return model
 
 
-def _load(weights: Any, model: Any, path: Path) -> None:
+@contextlib.contextmanager
+def located(name: str) -> Iterator[None]:
+    """Let an error of the block say in which file it happened and where in it; all but TypeErrors become ValueErrors."""
+    try:
+        yield
+    except Exception as error:
+        place = " > ".join(getattr(error, "place", ()))
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        what = str(error) if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {error}"
+        raise kind(f"{name}: {f'{place}: ' if place else ''}{what}") from error
+
+
+def _load(weights: BinaryIO, model: Any) -> None:
     optimizer = getattr(model, "optimizer", None)
     skip = ()
     if optimizer is not None:
-        with h5py.File(weights, "r") as file:
+        with checked.hdf5(weights) as file:
             group = file.get("optimizer/vars")
             if group is None or len(group) == 0:
                 skip = (optimizer,)  # saved before the first step
         weights.seek(0)
-    try:
+    with located(weights.name):
         h5.read(weights, model, skip=skip)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"{_WEIGHTS} in {str(path)!r} is damaged: {error}.") from error
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[bytes, Any]]:
+    """Give the config and a stream of the weights of a `.keras` file or folder, both as they were written."""
+    if path.is_dir():
+        for name in (_CONFIG, _WEIGHTS):
+            if not (path / name).is_file():
+                raise ValueError(f"{str(path)!r} is not a Keras model: the folder has no {name}.")
+        with open(path / _WEIGHTS, "rb") as weights:
+            yield (path / _CONFIG).read_bytes(), weights
+        return
+    with open(path, "rb") as file:
+        with _reading(path):
+            archive = zipfile.ZipFile(file)
+            members = checked.members(archive, path)
+            for name in (_CONFIG, _WEIGHTS):
+                if name not in members:
+                    raise ValueError(f"it has no {name}, it holds {sorted(members)[:10]}")
+            config = archive.read(_CONFIG)
+            weights = _member(archive, file, members[_WEIGHTS], path)
+        yield config, weights
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _DAMAGED as error:
+        raise ValueError(f"{str(path)!r} is damaged or not a `.keras` file: {error}.") from error
+
+
+def _member(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo, path: Path) -> Any:
+    """Return a stream of a member whose checksum is right; of one that is stored without copying it."""
+    name = f"{info.filename} in {str(path)!r}"
+    if info.compress_type != zipfile.ZIP_STORED:
+        stream = io.BytesIO(archive.read(info))
+        stream.name = name  # type: ignore[attr-defined]
+        return stream
+    file.seek(info.header_offset)
+    header = file.read(30)
+    if len(header) < 30 or header[:4] != b"PK\x03\x04":
+        raise zipfile.BadZipFile(f"the header of {info.filename} is not where it should be")
+    start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    if start + info.file_size > file.seek(0, os.SEEK_END) or info.compress_size != info.file_size:
+        raise zipfile.BadZipFile(f"{info.filename} is cut off")
+    if _crc(file, start, info.file_size) != info.CRC:
+        raise zipfile.BadZipFile(f"the checksum (CRC-32) of {info.filename} is wrong")
+    return Window(file, start, info.file_size, name)
+
+
+def _crc(file: BinaryIO, start: int, size: int) -> int:
+    file.seek(start)
+    crc = 0
+    buffer = memoryview(bytearray(min(_BLOCK, size)))
+    while size:
+        count = file.readinto(buffer[:size])  # type: ignore[attr-defined]
+        if not count:
+            break
+        crc = zlib.crc32(buffer[:count], crc)
+        size -= count
+    return crc
+
+
+@contextlib.contextmanager
+def _assets(path: Path) -> Iterator[Path | None]:
+    """Give a folder with the assets of a `.keras` file or folder, None if it has none."""
+    if path.is_dir():
+        yield path / _ASSETS if (path / _ASSETS).is_dir() else None
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = [n for n in archive.namelist() if n.startswith(f"{_ASSETS}/") and not n.endswith("/")]
+        if not names:
+            yield None
+            return
+        with tempfile.TemporaryDirectory() as folder, _reading(path):
+            for name in names:
+                target = Path(folder).joinpath(*_safe_parts(name))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(name) as source, open(target, "xb") as copy:
+                    shutil.copyfileobj(source, copy)
+            yield Path(folder) / _ASSETS
+
+
+def _safe_parts(name: str) -> tuple[str, ...]:
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or any(c in name for c in "\\:\0") or any(len(p) > 200 for p in parts):
+        raise ValueError(f"Invalid asset path: member {name!r} would be written outside its folder, or has no name for a file")
+    return parts
+
+
+@contextlib.contextmanager
+def weights_of(path: Path) -> Iterator[Any]:
+    """Give a stream of the weights file inside a `.keras` file or folder."""
+    with _opened(path) as (_, weights):
+        yield weights
 
 
 def read_weights(path: Path) -> io.BytesIO:
     """Return the weights file inside a `.keras` file."""
-    with zipfile.ZipFile(path) as archive:
-        return io.BytesIO(_open_member(archive, _WEIGHTS, path))
+    with weights_of(path) as weights:
+        return io.BytesIO(weights.read())

@@ -40,7 +40,7 @@ def hdf5(file: str | os.PathLike | BinaryIO, name: str | None = None) -> Iterato
         file: A path or an open file.
         name: What errors call it, its path if not given.
     """
-    name = name or repr(str(file))
+    name = name or (file.name if isinstance(getattr(file, "name", None), str) else repr(str(file)))
     with contextlib.ExitStack() as stack:
         stream: Any = file if hasattr(file, "read") else stack.enter_context(open(file, "rb"))  # type: ignore[arg-type]
         seal.verify(stream, name)
