@@ -137,7 +137,7 @@ class CompiledLoss:
         self.parts = list(self._parts_of(given, weights, y_pred, ()))
         names = [part.name for part in self.parts]
         if len(set(names)) < len(names):
-            self.parts = [p._replace(name=p.loss.name) if names.count(p.name) > 1 else p for p in self.parts]
+            self.parts = [p._replace(name=_named_apart(p, self.names)) if names.count(p.name) > 1 else p for p in self.parts]
         if len(self.parts) > 1:
             self.metrics = [Mean(name="loss") for _ in self.parts]
             for metric, part in zip(self.metrics, self.parts):
@@ -160,13 +160,16 @@ class CompiledLoss:
                 raise ValueError(f"loss names outputs {sorted(loss)}, but the model's outputs are {have}.")
             for key in y_pred:
                 yield from self._parts_of(loss.get(key), _at(weight, (key,)), y_pred[key], (*path, key))
+        elif path and not tree.is_nested(y_pred):
+            for i, one in enumerate(loss):  # several losses of one output
+                yield from self._parts_of(one, _share(weight, i, len(loss)), y_pred, path)
         elif _pairs_up(loss, y_pred):
             for i, (one, inner) in enumerate(zip(loss, y_pred)):
                 yield from self._parts_of(one, _at(weight, (i,)), inner, (*path, i))
         else:
             for i, one in enumerate(loss):
-                inner_weight = weight[i] if isinstance(weight, (list, tuple)) and len(weight) == len(loss) else weight
-                if _is_single(one):
+                inner_weight = _share(weight, i, len(loss))
+                if one is not None and _is_single(one):
                     yield self._part(path, one, inner_weight)
                 else:
                     yield from self._parts_of(one, inner_weight, y_pred, path)
@@ -178,7 +181,7 @@ class CompiledLoss:
             truth, predicted = _at(self._y_true, path), _at(self._y_pred, path)
             loss = "categorical" if truth is None else _kind(truth, predicted)
             loss = f"{'sparse_categorical' if loss == 'sparse' else loss}_crossentropy"
-        return _Part(path, name, as_loss(loss), weight)  # type: ignore[arg-type]
+        return _Part(path, name, as_loss(loss), _share(weight, 0, 1))  # type: ignore[arg-type]
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         if not self.built:
@@ -232,12 +235,29 @@ def _names_by_path(y_pred: Any, names: list[str] | None) -> dict[tuple, str]:
 
 
 def _pairs_up(loss: Any, y_pred: Any) -> bool:
-    """Tell whether a list of losses is one for each of the outputs."""
+    """Tell whether a list of losses is one for each of the outputs; a list inside it counts if the outputs are a list too."""
     return (
         isinstance(y_pred, (list, tuple))
         and len(loss) == len(y_pred)
-        and all(_is_single(one) or len(one) == 1 or isinstance(out, (list, tuple, dict)) for one, out in zip(loss, y_pred))
+        and (
+            isinstance(loss, type(y_pred))
+            or all(_is_single(one) or len(one) == 1 or tree.is_nested(out) for one, out in zip(loss, y_pred))
+        )
     )
+
+
+def _named_apart(part: _Part, names: list[str]) -> str:
+    """Return the name of one of several losses of an output."""
+    return part.loss.name if len(names) == 1 else f"{part.name}_{part.loss.name}"
+
+
+def _share(weight: Any, i: int, count: int) -> Any:
+    """Return the weight of the `i`-th of several losses for the same outputs."""
+    if not isinstance(weight, (list, tuple)):
+        return weight
+    if len(weight) != count:
+        raise ValueError(f"compile: loss_weights={list(weight)} must hold one number for each loss, of which there are {count}.")
+    return weight[i]
 
 
 def _at(structure: Any, path: Any) -> Any:
