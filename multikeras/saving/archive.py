@@ -238,7 +238,7 @@ def _assets(path: Path) -> Iterator[Path | None]:
 
 def _safe_parts(name: str) -> tuple[str, ...]:
     parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or any(c in name for c in "\\:\0") or any(len(p) > 200 for p in parts):
+    if "//" in name or ".." in parts or any(c in name for c in "\\:\0") or any(len(p) > 200 for p in parts):
         raise ValueError(f"Invalid asset path: member {name!r} would be written outside its folder, or has no name for a file")
     return parts
 

@@ -90,12 +90,13 @@ def _check_tree(h5: h5py.File, file_size: int, name: str) -> None:
         if depth > DEEPEST:
             tally.refuse(path, f"lies more than {DEEPEST} groups deep")
         _check_attributes(group, path or "/", tally)
-        links: list[tuple[bytes, Any]] = []
-        group.links.iterate(lambda key, info: links.append((key, info)), info=True)  # noqa: B023
-        for key, info in links:
+        links: list[tuple[bytes, int]] = []
+        # `info` is one object that changes from call to call.
+        group.links.iterate(lambda key, info: links.append((key, info.type)), info=True)  # noqa: B023
+        for key, kind in links:
             place = f"{path}/{key.decode('utf-8', 'replace')}"
-            if info.type != h5py.h5l.TYPE_HARD:
-                tally.refuse(place, f"is a {_LINKS.get(info.type, 'link')} to another place: such links are not followed")
+            if kind != h5py.h5l.TYPE_HARD:
+                tally.refuse(place, f"is a {_LINKS.get(kind, 'link')} to another place: such links are not followed")
             item = h5py.h5o.open(group, key)
             address = h5py.h5o.get_info(item).addr
             if address in tally.seen:

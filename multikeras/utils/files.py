@@ -1,6 +1,7 @@
 """Downloads with a checked hash, and archives unpacked without trusting their members."""
 
 import hashlib
+import lzma
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import tempfile
 import urllib.error
 import urllib.parse
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -18,6 +20,9 @@ MAX_UNPACKED_BYTES = 64 * 2**30
 """An archive whose members add up to more is refused."""
 
 _CHUNK = 2**16
+_LONGEST_PATH, _LONGEST_NAME = 2048, 255
+"""Bytes in the name of a member and in each part of it: beyond what a system resolves, links would not be seen."""
+_MOST_MEMBERS = 10**6
 
 
 def hash_file(path: str | os.PathLike, algorithm: str = "sha256") -> str:
@@ -174,7 +179,10 @@ def _unpack_beside(path: Path, folder: Path, unpack: Any) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
     try:
-        unpack(path, staging)
+        try:
+            unpack(path, staging)
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+            raise ValueError(f"{path} is damaged: {error}. Nothing was unpacked.") from error
         if folder.is_dir():
             shutil.copytree(staging, folder, dirs_exist_ok=True)
         else:
@@ -185,37 +193,70 @@ def _unpack_beside(path: Path, folder: Path, unpack: Any) -> None:
         shutil.rmtree(staging, ignore_errors=True)
 
 
-def _check_members(path: Path, members: list[tuple[str, int]]) -> None:
-    for name, _ in members:
-        parts = PurePosixPath(name.replace("\\", "/"))
-        if parts.is_absolute() or ".." in parts.parts or re.match(r"[A-Za-z]:", name):
-            raise ValueError(f"{path}: member {name!r} would be written outside its folder. Nothing was unpacked.")
-    total = sum(size for _, size in members)
-    if total > MAX_UNPACKED_BYTES:
-        raise ValueError(f"{path}: unpacks to {total} bytes, more than the {MAX_UNPACKED_BYTES} allowed.")
+class _Members:
+    """The members of an archive, each checked before any is written: name, kind, and sizes in sum."""
+
+    def __init__(self, path: Path):
+        self.path, self.total = path, 0
+        self.found: list[tuple[Any, tuple[str, ...], int]] = []
+        """Member, the parts of its name, its permissions; -1 for a folder."""
+
+    def add(self, member: Any, name: str, size: int, mode: int) -> None:
+        parts = PurePosixPath(name).parts
+        if name.startswith("/") or ".." in parts or any(c in name for c in "\\\0") or re.match(r"[A-Za-z]:", name):
+            self.refuse(name, "would be written outside its folder")
+        if len(os.fsencode(name)) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in parts):
+            self.refuse(name, "has a name that is too long")
+        self.total += size
+        if self.total > MAX_UNPACKED_BYTES:
+            self.refuse(name, f"and those before it unpack to {self.total} bytes, more than the {MAX_UNPACKED_BYTES} allowed")
+        if len(self.found) >= _MOST_MEMBERS:
+            self.refuse(name, f"is one of more than {_MOST_MEMBERS}")
+        self.found.append((member, parts, mode))
+
+    def refuse(self, name: str, problem: str) -> None:
+        shown = name if len(name) < 100 else f"{name[:97]}..."
+        raise ValueError(f"{self.path}: member {shown!r} {problem}. Nothing was unpacked.")
+
+    def unpack(self, folder: Path, opened: Any) -> None:
+        """Write the members into a folder that is new; `opened(member)` gives their content."""
+        free = shutil.disk_usage(folder).free
+        if self.total > free:
+            raise OSError(f"{self.path}: unpacks to {self.total} bytes, {free} are free. Nothing was unpacked.")
+        for member, parts, mode in self.found:
+            place = folder.joinpath(*parts)
+            if mode < 0:
+                place.mkdir(parents=True, exist_ok=True)
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with opened(member) as source, open(place, "wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+            place.chmod(0o644 | (mode & 0o111))
 
 
 def _unpack_tar(path: Path, folder: Path) -> None:
+    members = _Members(path)
     with tarfile.open(path) as archive:
-        members = archive.getmembers()
-        for member in members:
+        for member in archive:
             if not (member.isfile() or member.isdir()):
-                raise ValueError(f"{path}: member {member.name!r} is a link or a device. Nothing was unpacked.")
-        _check_members(path, [(m.name, m.size) for m in members])
-        # The filter is not in the first releases of 3.11; members are checked above either way.
-        safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-        archive.extractall(folder, members=members, **safe)
+                members.refuse(member.name, "is a link or a device")
+            members.add(member, member.name, member.size, -1 if member.isdir() else member.mode)
+        members.unpack(folder, archive.extractfile)
 
 
 def _unpack_zip(path: Path, folder: Path) -> None:
+    members = _Members(path)
     with zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-        for member in members:
-            if (member.external_attr >> 28) == 0o12:
-                raise ValueError(f"{path}: member {member.filename!r} is a link. Nothing was unpacked.")
-        _check_members(path, [(m.filename, m.file_size) for m in members])
-        archive.extractall(folder)
+        for member in archive.infolist():
+            if (member.external_attr >> 28) not in _FILE_OR_FOLDER:
+                members.refuse(member.filename, "is a link or a device")
+            # `filename` was changed for this system, which would hide what the file says.
+            name = getattr(member, "orig_filename", member.filename)
+            members.add(member, name, member.file_size, -1 if member.is_dir() else member.external_attr >> 16)
+        members.unpack(folder, archive.open)
 
 
+_FILE_OR_FOLDER = (0, 0o10, 0o04)
+"""The kinds of Unix files that may be in an archive; 0 where it was not made on Unix."""
 _ARCHIVES = {"tar": (tarfile.is_tarfile, _unpack_tar), "zip": (zipfile.is_zipfile, _unpack_zip)}
 _ARCHIVES["tar.gz"] = _ARCHIVES["tar.bz2"] = _ARCHIVES["tgz"] = _ARCHIVES["tar"]
