@@ -1,5 +1,6 @@
 """The five models of the training benchmark, written against any package with Keras's names, and their data."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -94,7 +95,7 @@ def _tokens(generator, rows):
 
 
 def _dense(*sizes):
-    return sum(a * b for a, b in zip(sizes, sizes[1:]))
+    return sum(a * b for a, b in itertools.pairwise(sizes))
 
 
 WORKLOADS = {

@@ -434,7 +434,7 @@ class JaxPrograms(Backend):
     def jit(self, f, variables=None, compile="auto"):
         return _Compiled(self, f, variables or ())
 
-    def repeat(self, step, variables, compile="auto"):
+    def repeat(self, step, variables, compile="auto", pure=False):
         variables = list({id(v): v for v in variables}.values())
 
         def slice_of(xs, i):

@@ -367,7 +367,7 @@ class Programs(Backend):
 
         return run
 
-    def repeat(self, step, variables, compile="auto"):
+    def repeat(self, step, variables, compile="auto", pure=False):
         def many(xs, start, stop, shared):
             def one(i):
                 step(nest.map_structure(lambda x: None if x is None else tf.gather(x, i), xs), *shared)

@@ -4,7 +4,7 @@ Beside each stands how many times faster than the composite it is on one core (x
 256 x 1024 entries. Where a kernel would not mean the same, the composite does it.
 """
 
-import math
+
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from multikeras.backend.shapes import canonical_axes
 from multikeras.backend.torch_backend import TorchBackend, widened
 
 _FLOATS = frozenset((torch.float32, torch.float64))
+_FAR = 1e9
 
 
 def _spread(v, ndim, axis):
@@ -158,31 +159,34 @@ class TorchFused(TorchBackend):
             return super().adam_step(
                 gradients, variables, momentums, velocities, maxima, iterations, learning_rate, beta_1, beta_2, epsilon
             )
-        t = iterations.item() + 1
-        step = torch.scalar_tensor(t, dtype=torch.float32, device=iterations.device)
+        # The kernel undoes the bias before it adds epsilon, Keras after: at a far step it finds no bias left to undo. No
+        # number leaves the device for it.
+        t = iterations.to(learning_rate.dtype) + 1
+        learning_rate = learning_rate * torch.sqrt(1 - beta_2**t) / (1 - beta_1**t)
         with torch.no_grad():
             torch._fused_adam_(
                 _stores(variables), [g.contiguous() for g in gradients], _stores(momentums), _stores(velocities),
-                _stores(maxima or ()), [step] * len(variables), lr=learning_rate.item(), beta1=beta_1, beta2=beta_2,
-                weight_decay=0.0, amsgrad=maxima is not None, maximize=False,
-                eps=epsilon / math.sqrt(1 - beta_2**t),  # torch adds it after undoing the bias, Keras before
+                _stores(maxima or ()), [torch.full((), _FAR, device=iterations.device)] * len(variables),
+                lr=learning_rate, beta1=beta_1, beta2=beta_2, weight_decay=0.0, eps=epsilon, amsgrad=maxima is not None,
+                maximize=False,
             )  # fmt: skip
         return None
 
     def sgd_step(self, gradients, variables, momentums, learning_rate, momentum, nesterov):
         if not _in_place(variables):
             return super().sgd_step(gradients, variables, momentums, learning_rate, momentum, nesterov)
-        down, stores = -learning_rate.item(), _stores(variables)
+        stores = _stores(variables)
         with torch.no_grad():
+            steps = torch._foreach_mul(gradients, -learning_rate)
             if momentums is None:
-                torch._foreach_add_(stores, gradients, alpha=down)
+                torch._foreach_add_(stores, steps)
                 return None
             speeds = _stores(momentums)
             torch._foreach_mul_(speeds, momentum)
-            torch._foreach_add_(speeds, gradients, alpha=down)
+            torch._foreach_add_(speeds, steps)
             torch._foreach_add_(stores, speeds, alpha=momentum if nesterov else 1.0)
             if nesterov:
-                torch._foreach_add_(stores, gradients, alpha=down)
+                torch._foreach_add_(stores, steps)
         return None
 
     def rmsprop_step(self, gradients, variables, velocities, momentums, averages, learning_rate, rho, momentum,
@@ -191,7 +195,7 @@ class TorchFused(TorchBackend):
             return super().rmsprop_step(
                 gradients, variables, velocities, momentums, averages, learning_rate, rho, momentum, epsilon
             )
-        down, stores, squares = -learning_rate.item(), _stores(variables), _stores(velocities)
+        stores, squares = _stores(variables), _stores(velocities)
         with torch.no_grad():
             torch._foreach_mul_(squares, rho)
             torch._foreach_addcmul_(squares, gradients, gradients, 1 - rho)
@@ -200,14 +204,14 @@ class TorchFused(TorchBackend):
                 means = _stores(averages)
                 torch._foreach_lerp_(means, gradients, 1 - rho)
                 roots = torch._foreach_addcmul(squares, means, means, -1.0)
-            roots = torch._foreach_add(roots, epsilon)
-            torch._foreach_sqrt_(roots)
+            steps = torch._foreach_div(gradients, torch._foreach_sqrt(torch._foreach_add(roots, epsilon)))
+            steps = torch._foreach_mul(steps, learning_rate)
             if momentums is None:
-                torch._foreach_addcdiv_(stores, gradients, roots, down)
+                torch._foreach_sub_(stores, steps)
                 return None
             speeds = _stores(momentums)
             torch._foreach_mul_(speeds, momentum)
-            torch._foreach_addcdiv_(speeds, gradients, roots, -down)
+            torch._foreach_add_(speeds, steps)
             torch._foreach_sub_(stores, speeds)
         return None
 

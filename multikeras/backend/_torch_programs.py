@@ -6,6 +6,7 @@ import inspect
 import io
 import math
 import threading
+import time
 
 import optree
 import torch
@@ -14,11 +15,15 @@ from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
 
 from multikeras.backend import dtypes, scope, shapes
+from multikeras.backend._torch_recording import NotRecordable, record
 from multikeras.backend.interface import Backend
 
 DTYPE = {name: getattr(torch, name) for name in dtypes.ALL if name != "string"}
 NAME = {dtype: name for name, dtype in DTYPE.items()}
 INEXACT = frozenset(DTYPE[name] for name in dtypes.ALL if dtypes.is_inexact(name))
+
+_EAGER_SECONDS = 0.3
+"""How long a step runs eagerly before it is recorded: as long as recording takes."""
 
 _map = functools.partial(optree.tree_map, none_is_leaf=True, namespace="multikeras")
 _flatten = functools.partial(optree.tree_flatten, none_is_leaf=True, namespace="multikeras")
@@ -281,15 +286,45 @@ class TorchPrograms(Backend):
 
         return call
 
-    def repeat(self, step, variables, compile="auto"):
-        step = self.jit(step, variables, compile)
+    def repeat(self, step, variables, compile="auto", pure=False):
+        one = self.jit(step, variables, compile)
+        recordings: dict = {}
+        seconds = 0.0
+
+        def eagerly(leaves, spec, start, stop, shared):
+            nonlocal seconds
+            began = time.perf_counter()
+            for slices in zip(*(leaf[start:stop].unbind(0) for leaf in leaves)):
+                one(spec.unflatten(slices), *shared)
+            seconds += time.perf_counter() - began
 
         def run(xs, start, stop, *shared):
-            leaves, spec = _flatten(xs)
-            for slices in zip(*(leaf[start:stop].unbind(0) for leaf in leaves)):
-                step(spec.unflatten(slices), *shared)
+            (leaves, spec), (constants, form) = _flatten(xs), _flatten(shared)
+            if not pure or compile is True or seconds < _EAGER_SECONDS or scope.stack.redirect is not None:
+                return eagerly(leaves, spec, start, stop, shared)
+            stores = [v.store for v in variables]
+            key = spec, form, *((x.shape[i:], x.dtype, x.device) for i, xs in ((1, leaves), (0, constants)) for x in xs)
+            if key not in recordings:
+                recordings[key] = recorded = self._recorded(step, leaves, spec, start, constants, form, stores)
+                start += recorded is not None
+            if recordings[key] is None:
+                return eagerly(leaves, spec, start, stop, shared)
+            return recordings[key](leaves, start, stop, constants, stores)
 
         return run
+
+    def _recorded(self, step, leaves, spec, row, constants, form, stores):
+        """Run one step and return a loop that repeats it, None (and nothing was run) where that cannot be."""
+
+        def flat(slices, constants):
+            step(spec.unflatten(slices), *form.unflatten(constants))
+
+        if not all(isinstance(x, torch.Tensor) for x in (*leaves, *constants)):
+            return None
+        try:
+            return record(flat, [leaf[row] for leaf in leaves], constants, stores)
+        except NotRecordable:
+            return None
 
     def no_gradients(self):
         return torch.no_grad()

@@ -466,12 +466,17 @@ class Backend:
         """
         raise NotImplementedError
 
-    def repeat(self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto") -> Callable:
+    def repeat(
+        self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto", pure: bool = False
+    ) -> Callable:
         """Return a function `run(xs, start, stop, *shared)` of many steps in one dispatch.
 
         It calls `step(x, *shared)` for the slices `start` to `stop - 1`, Python ints, along the leading axis of the tree
         `xs`; None leaves are allowed. `step` writes `variables`, its result is dropped; something to `synchronize` on is
         returned. Backends that gain nothing loop in Python.
+
+        A `pure` step does nothing but compute on tensors, the same each time: what it did once may be repeated without
+        asking Python again, also by a framework that otherwise runs it each time.
         """
         raise NotImplementedError
 

@@ -475,7 +475,7 @@ class SpecBackend(Backend):
     def jit(self, f, variables=None, compile="auto"):
         return f
 
-    def repeat(self, step, variables, compile="auto"):
+    def repeat(self, step, variables, compile="auto", pure=False):
         return lambda xs, start, stop, *shared: step(_map(self._slice, xs), *shared)
 
     def eval_shape(self, f, *specs):

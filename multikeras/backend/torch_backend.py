@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 from multikeras.backend import dtypes, shapes
 from multikeras.backend._torch_programs import DTYPE, INEXACT, NAME, TorchPrograms, VariableBase, state
+from multikeras.backend._torch_recording import recording
 
 _SCALARS = frozenset((bool, int, float, complex))
 # Where to compute what torch has no kernel for, https://docs.pytorch.org/docs/stable/tensor_attributes.html
@@ -139,6 +140,32 @@ def _mixed(z):
     z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
     z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
     return z ^ (z >> 31)
+
+
+_DRAWS = {
+    "uniform": lambda g, parameters, bounds, shape, out: torch.rand(shape, generator=g, **out),
+    "normal": lambda g, parameters, bounds, shape, out: torch.randn(shape, generator=g, **out),
+    "integers": lambda g, parameters, bounds, shape, out: torch.randint(*bounds, shape, generator=g, device=out["device"]),
+    "gamma": lambda g, parameters, bounds, shape, out: torch._standard_gamma(*parameters, generator=g),
+    "binomial": lambda g, parameters, bounds, shape, out: torch.binomial(*parameters, generator=g),
+}  # fmt: skip
+
+
+def _draw(kind, key, parameters, bounds, shape, dtype, device=None):
+    """Draw from the generator of a device, seeded with `key`."""
+    device = key.device if device is None else device
+    generator = state.generators.get(device)
+    if generator is None:
+        generator = state.generators[device] = torch.Generator(device)
+    seed, counter = key.tolist()
+    generator.manual_seed(_mixed(_mixed(seed) ^ counter))
+    return _DRAWS[kind](generator, parameters, bounds, shape, {"dtype": dtype, "device": device}).to(dtype)
+
+
+# One call in recordings of steps: the generator is seeded anew at each repetition.
+_library = torch.library.Library("multikeras", "DEF")
+_library.define("draw(str kind, Tensor key, Tensor[] parameters, int[] bounds, int[] shape, ScalarType dtype) -> Tensor")
+_library.impl("draw", _draw, "CompositeExplicitAutograd")
 
 
 class TorchBackend(TorchPrograms):
@@ -593,36 +620,30 @@ class TorchBackend(TorchPrograms):
 
     # -- random ----------------------------------------------------------------------------------------------------
 
-    def _generator(self, key) -> torch.Generator:
-        device = self.device
-        generator = state.generators.get(device)
-        if generator is None:
-            generator = state.generators[device] = torch.Generator(device)
-        seed, counter = key.tolist()
-        return generator.manual_seed(_mixed(_mixed(seed) ^ counter))
+    def _draw(self, kind, key, shape, dtype, parameters=(), bounds=()):
+        arguments = kind, key, [*parameters], [*bounds], [*shape], DTYPE[dtype]
+        return torch.ops.multikeras.draw(*arguments) if recording.active else _draw(*arguments, device=self.device)
 
     def random_uniform(self, key, shape, dtype):
-        return torch.rand(shape, generator=self._generator(key), dtype=DTYPE[dtype], device=self.device)
+        return self._draw("uniform", key, shape, dtype)
 
     def random_normal(self, key, shape, dtype):
-        return torch.randn(shape, generator=self._generator(key), dtype=DTYPE[dtype], device=self.device)
+        return self._draw("normal", key, shape, dtype)
 
     def random_randint(self, key, shape, low, high, dtype):
-        generator = self._generator(key)
         if isinstance(low, int) and isinstance(high, int):
-            return torch.randint(low, high, shape, generator=generator, device=self.device).to(DTYPE[dtype])
+            return self._draw("integers", key, shape, dtype, bounds=(low, high))
         low, high = (self.asarray(bound, "int64") for bound in (low, high))
-        draws = torch.randint(0, 2**62, shape, generator=generator, device=self.device)
-        return (low + draws % (high - low)).to(DTYPE[dtype])
+        return (low + self._draw("integers", key, shape, "int64", bounds=(0, 2**62)) % (high - low)).to(DTYPE[dtype])
 
     def random_gamma(self, key, shape, alpha, dtype):
         alpha = torch.broadcast_to(alpha, shape).to(torch.promote_types(alpha.dtype, torch.float32))
-        return torch._standard_gamma(alpha, generator=self._generator(key)).to(DTYPE[dtype])
+        return self._draw("gamma", key, shape, dtype, [alpha])
 
     def random_binomial(self, key, shape, counts, probabilities, dtype):
         wide = torch.float64 if probabilities.dtype == torch.float64 else torch.float32
-        counts, probabilities = (torch.broadcast_to(p, shape).to(wide) for p in (counts, probabilities))
-        return torch.binomial(counts, probabilities, generator=self._generator(key)).to(DTYPE[dtype])
+        given = [torch.broadcast_to(p, shape).to(wide) for p in (counts, probabilities)]
+        return self._draw("binomial", key, shape, dtype, given)
 
     # -- devices, variables ----------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from multikeras import config
 from multikeras.backend import current, dtypes
 from multikeras.core import tree
 from multikeras.training.data.arrays import dense
+from multikeras.training.purity import is_pure
 
 _DISPATCH_SECONDS = 0.05
 _MOST_STEPS = 4096
@@ -62,7 +63,7 @@ class Programs:
                 function(tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays))
 
             variables = self.model._state_of_training()
-            self.compiled[key] = current.repeat(one, variables, compile=self._compile_option())
+            self.compiled[key] = current.repeat(one, variables, compile=self._compile_option(), pure=is_pure(self.model))
         return self.compiled[key]
 
     def results(self) -> Callable:

@@ -267,7 +267,7 @@ class Trainer(Steps):
         begin, end = getattr(each, f"on_{mode}_batch_begin"), getattr(each, f"on_{mode}_batch_end")
         observed = each.observes_batches(mode)
         stride = max(self.steps_per_execution, 1)
-        arrays = epochs.chunkable() if not self.run_eagerly and current.supports_jit else None
+        arrays = epochs.chunkable() if not self.run_eagerly else None
         logs: dict[str, Any] = {}
         done = 0
         if arrays is not None and (not observed or stride > 1) and self._steps_are_ours(step):

@@ -1,0 +1,137 @@
+"""Many steps in one dispatch do what the same steps do one by one: each weight, slot, total and seed."""
+
+import importlib
+
+import numpy as np
+import pytest
+
+import multikeras as mk
+from multikeras import backend, callbacks, layers
+from multikeras.random import host
+from multikeras.training.purity import is_pure
+
+pytestmark = pytest.mark.skipif(not backend.current.supports_gradients, reason="this backend computes no gradients")
+
+EAGER = backend.current.name == "torch"
+
+
+@pytest.fixture(autouse=True)
+def recorded_at_once(monkeypatch):
+    """Where steps are recorded once training has lasted for a while, record the second one."""
+    if EAGER:
+        programs = importlib.import_module("multikeras.backend._torch_programs")
+        monkeypatch.setattr(programs, "_EAGER_SECONDS", 0.0)
+        monkeypatch.setattr(programs, "record", counted(programs.record))
+
+
+RECORDED = []
+
+
+def counted(record):
+    def run(*args):
+        try:
+            loop = record(*args)
+        except Exception as error:
+            RECORDED.append(str(error))
+            raise
+        RECORDED.append("done")
+        return loop
+
+    return run
+
+
+class Watch(callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
+def dense():
+    return [layers.Dense(8, activation="relu"), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(3, "softmax")]
+
+
+def convolutions():
+    return [
+        layers.Reshape((6, 1)), layers.Conv1D(4, 3, padding="same", activation="gelu"), layers.MaxPooling1D(),
+        layers.SpatialDropout1D(0.2), layers.GaussianNoise(0.1), layers.Flatten(), layers.Dense(3, activation="softmax"),
+    ]  # fmt: skip
+
+
+def attention():
+    x = mk.Input((6,))
+    y = layers.Reshape((6, 1))(x)
+    y = layers.Dense(8)(y)
+    y = layers.LayerNormalization()(y + layers.MultiHeadAttention(2, 4, dropout=0.1)(y, y))
+    return mk.Model(x, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling1D()(y)))
+
+
+def recurrent():
+    return [layers.Reshape((6, 1)), layers.LSTM(4, return_sequences=True), layers.GRU(4), layers.Dense(3, "softmax")]
+
+
+MODELS = {"dense": dense, "convolutions": convolutions, "attention": attention, "recurrent": recurrent}
+OPTIMIZERS = {
+    "adam": lambda: mk.optimizers.Adam(1e-2, amsgrad=True, global_clipnorm=1.0),
+    "sgd": lambda: mk.optimizers.SGD(mk.optimizers.schedules.ExponentialDecay(0.1, 5, 0.9), momentum=0.9, nesterov=True),
+    "rmsprop": lambda: mk.optimizers.RMSprop(1e-2, centered=True, momentum=0.5, weight_decay=1e-3),
+    "adamw": lambda: mk.optimizers.AdamW(1e-2, use_ema=True, ema_overwrite_frequency=7),
+    "lion": lambda: mk.optimizers.Lion(1e-2, clipvalue=0.5),
+    "accumulating": lambda: mk.optimizers.Adam(1e-2, gradient_accumulation_steps=2),
+}
+
+
+def trained(model, optimizer, watch, rows=100, **options):
+    mk.utils.set_random_seed(3)
+    x = host.normal((1, 0), (rows, 6))
+    y = np.arange(rows) % 3
+    made = MODELS[model]()
+    made = made if isinstance(made, mk.Model) else mk.Sequential([mk.Input((6,)), *made])
+    made.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    assert is_pure(made)
+    history = made.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=[Watch()] if watch else [], **options).history
+    values = [v.numpy() for v in made._state_of_training()]
+    return history, values
+
+
+def cases():
+    often = [("dense", "adam"), ("convolutions", "adam")]
+    more = [("dense", name) for name in OPTIMIZERS if name != "adam"] + [("attention", "adam"), ("recurrent", "adam")]
+    return [*often, *(case if EAGER else pytest.param(*case, marks=pytest.mark.slow) for case in more)]
+
+
+@pytest.mark.parametrize(("model", "optimizer"), cases())
+def test_every_variable_is_the_same(model, optimizer):
+    before = len(RECORDED)
+    history, together = trained(model, optimizer, watch=False)
+    if EAGER and optimizer != "accumulating":  # which asks each time whether it is its turn
+        assert "done" in RECORDED[before:], RECORDED[before:]
+    single_history, apart = trained(model, optimizer, watch=True)
+    assert history.keys() == single_history.keys()
+    for a, b in zip(together, apart):
+        if EAGER:
+            np.testing.assert_array_equal(a, b)
+        else:
+            np.testing.assert_allclose(a, b, rtol=2e-3, atol=3e-4)
+
+
+def test_sample_weights_and_uneven_batches():
+    weights = np.linspace(0.1, 2, 100).astype("float32")
+    (_, together), (_, apart) = (trained("dense", "adam", watch, sample_weight=weights) for watch in (False, True))
+    for a, b in zip(together, apart):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=3e-4)
+
+
+@pytest.mark.skipif(not EAGER, reason="Python is traced once here")
+def test_user_code_runs_at_each_step():
+    class Counting(layers.Layer):
+        calls = 0
+
+        def call(self, x):
+            Counting.calls += 1
+            return x
+
+    model = mk.Sequential([mk.Input((6,)), Counting(), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    Counting.calls = 0
+    x = np.zeros((80, 6), "float32")
+    model.fit(x, x[:, :1], batch_size=8, epochs=3, verbose=0)
+    assert Counting.calls >= 30
