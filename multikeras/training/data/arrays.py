@@ -164,9 +164,23 @@ class Arrays(Source):
             return np.concatenate([rows, np.arange(len(rows), self.rows)]).astype("int32")
         return host.permutation(self.seed, epoch, self.rows).astype("int32")
 
-    def batches(self, epoch):
+    def state(self):
+        return {"seed": self.seed, "rows": self.rows, "batch_size": self.batch_size}
+
+    def load_state(self, state):
+        for name in ("rows", "batch_size"):
+            if state[name] != getattr(self, name):
+                raise ValueError(
+                    f"The backup was made with {name}={state[name]}, the data here has {getattr(self, name)}: the position in "
+                    "it is lost. Fit the same data, or use another backup_dir."
+                )
+        self.seed = state["seed"]
+
+    def batches(self, epoch, skip=0):
+        if skip >= self.num_batches:
+            return
         order = self.order(epoch)
-        for start in range(0, self.rows, self.batch_size):
+        for start in range(skip * self.batch_size, self.rows, self.batch_size):
             stop = min(start + self.batch_size, self.rows)
             if order is None:
                 yield tree.map_structure(lambda a: None if a is None else a[start:stop], self.tensors)  # noqa: B023
