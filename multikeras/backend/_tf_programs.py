@@ -5,6 +5,8 @@ import re
 import sys
 from contextlib import nullcontext
 
+import numpy as np
+
 from multikeras.backend import dtypes, scope
 from multikeras.backend.interface import Backend
 from multikeras.backend.shapes import Spec
@@ -431,6 +433,18 @@ class Programs(Backend):
     def assign(self, store, value):
         store.assign(value, read_value=False)
         return store
+
+    def adopt(self, array):
+        try:
+            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        except (TypeError, BufferError, RuntimeError, tf.errors.OpError):  # no such dtype in DLPack, or not on the CPU
+            return self.asarray(array)
+
+    def peek(self, store):
+        try:
+            return np.asarray(memoryview(self.read(store)))
+        except (TypeError, ValueError):  # no such dtype in Python's buffers
+            return self.to_numpy(self.read(store))
 
     def seed(self, seed):
         tf.random.set_seed(seed)
