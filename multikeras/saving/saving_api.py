@@ -170,17 +170,18 @@ def load_weights(model: Any, filepath: str | os.PathLike, skip_mismatch: bool = 
             f"load_weights: You are loading weights into a model that has not yet been built: {model.name!r}. Call it on some "
             "data, or build() it."
         )
-    if name.endswith(sharded.ENDING):
-        report = sharded.read(path, model, skip_mismatch)
-    elif name.endswith(safe_tensors.ENDING):
-        report = safe_tensors.read(path, model, skip_mismatch)
-    else:
-        file: Any = archive.read_weights(path) if name.endswith(".keras") else path
-        with checked.hdf5(file) as group:
-            if legacy_h5.is_by_layer(group):
-                report = legacy_h5.load_layers(model, group, by_name, skip_mismatch)
-            else:
-                report = loading.load_parts(model, h5.H5Source(group), skip_mismatch, skip or ())
+    with checked.located(repr(str(path))):
+        if name.endswith(sharded.ENDING):
+            report = sharded.read(path, model, skip_mismatch)
+        elif name.endswith(safe_tensors.ENDING):
+            report = safe_tensors.read(path, model, skip_mismatch)
+        else:
+            file: Any = archive.read_weights(path) if name.endswith(".keras") else path
+            with checked.hdf5(file) as group:
+                if legacy_h5.is_by_layer(group):
+                    report = legacy_h5.load_layers(model, group, by_name, skip_mismatch)
+                else:
+                    report = loading.load_parts(model, h5.H5Source(group), skip_mismatch, skip or ())
     if report.skipped:
         warnings.warn(f"A part of the weights was left out of {name!r}:\n{report}", stacklevel=3)
     return report
