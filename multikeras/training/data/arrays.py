@@ -10,7 +10,7 @@ from multikeras.backend import current, dtypes
 from multikeras.core import tree
 from multikeras.random import host
 from multikeras.training.data.source import Source
-from multikeras.utils.arrays import pack_x_y_sample_weight
+from multikeras.utils.arrays import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
 def is_array(x: Any) -> bool:
@@ -142,7 +142,7 @@ class Arrays(Source):
         self.num_batches = math.ceil(self.rows / self.batch_size)
         self.full_batches = self.rows // self.batch_size
         self.shuffle, self.seed = shuffle, seed
-        self._data = pack_x_y_sample_weight(x, y, sample_weight) if y is not None or sample_weight is not None else (x,)
+        self._data = pack_x_y_sample_weight(x, y, sample_weight)
         self._on_device: Any = None
 
     @property
@@ -199,6 +199,6 @@ class Arrays(Source):
             )
         first = tree.map_structure(lambda a: None if a is None else a[:at], self._data)
         last = tree.map_structure(lambda a: None if a is None else a[at:], self._data)
-        first, last = ((*part, None, None)[:3] for part in (first, last))
+        first, last = (unpack_x_y_sample_weight(part) for part in (first, last))
         make = dict(batch_size=self.batch_size, seed=self.seed)
         return Arrays(*first, shuffle=self.shuffle, **make), Arrays(*last, **make)
