@@ -22,6 +22,12 @@ finally:
     if _skipped:
         del sys.modules["keras.src.optimizers"]
 
+try:
+    from tensorflow.python.framework.config import is_op_determinism_enabled as deterministic
+except ImportError:
+    def deterministic():
+        return False
+
 # A tf.function of the user must not rewrite our code, as it does not rewrite Keras's: there is no public way to say so.
 try:
     from tensorflow.python.autograph.core import config as _autograph
@@ -335,6 +341,10 @@ class Programs(Backend):
             grads = [tf.convert_to_tensor(g) for g in grads]
         return out, rebuilt(outer.gradient(grads, us, list(tangents), tf.UnconnectedGradients.ZERO))
 
+    @property
+    def compiles_by_default(self):
+        return not deterministic()
+
     def _xla(self, compile):
         """Return whether XLA compiles: "auto" means no, because its convolutions are slow on CPUs."""
         return compile is True
@@ -448,6 +458,9 @@ class Programs(Backend):
 
     def seed(self, seed):
         tf.random.set_seed(seed)
+
+    def profiler(self, folder):
+        return tf.profiler.experimental.Profile(folder)
 
     bridges = frozenset(("saved_model",))
 
