@@ -33,7 +33,7 @@ class Names(dict):
 dtype_names = Names()
 
 
-_WIDE = frozenset(("float64", "int64", "uint64", "complex128"))
+WIDE = frozenset(("float64", "int64", "uint64", "complex128"))
 
 
 def precision(*names: str):
@@ -41,7 +41,7 @@ def precision(*names: str):
 
     Outside of it some of its functions, and more of their derivatives, mix in 32-bit constants and fail.
     """
-    return jax.enable_x64(True) if _WIDE.intersection(names) else nullcontext()
+    return jax.enable_x64(True) if WIDE.intersection(names) else nullcontext()
 
 
 def _precision_of(arrays):

@@ -5,6 +5,8 @@ import re
 import sys
 from contextlib import nullcontext
 
+import numpy as np
+
 from multikeras.backend import dtypes, scope
 from multikeras.backend.interface import Backend
 from multikeras.backend.shapes import Spec
@@ -19,6 +21,12 @@ try:
 finally:
     if _skipped:
         del sys.modules["keras.src.optimizers"]
+
+try:
+    from tensorflow.python.framework.config import is_op_determinism_enabled as deterministic
+except ImportError:
+    def deterministic():
+        return False
 
 # A tf.function of the user must not rewrite our code, as it does not rewrite Keras's: there is no public way to say so.
 try:
@@ -333,6 +341,10 @@ class Programs(Backend):
             grads = [tf.convert_to_tensor(g) for g in grads]
         return out, rebuilt(outer.gradient(grads, us, list(tangents), tf.UnconnectedGradients.ZERO))
 
+    @property
+    def compiles_by_default(self):
+        return not deterministic()
+
     def _xla(self, compile):
         """Return whether XLA compiles: "auto" means no, because its convolutions are slow on CPUs."""
         return compile is True
@@ -432,8 +444,23 @@ class Programs(Backend):
         store.assign(value, read_value=False)
         return store
 
+    def adopt(self, array):
+        try:
+            return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+        except (TypeError, BufferError, RuntimeError, tf.errors.OpError):  # no such dtype in DLPack, or not on the CPU
+            return self.asarray(array)
+
+    def peek(self, store):
+        try:
+            return np.asarray(memoryview(self.read(store)))
+        except (TypeError, ValueError):  # no such dtype in Python's buffers
+            return self.to_numpy(self.read(store))
+
     def seed(self, seed):
         tf.random.set_seed(seed)
+
+    def profiler(self, folder):
+        return tf.profiler.experimental.Profile(folder)
 
     bridges = frozenset(("saved_model",))
 

@@ -14,6 +14,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
+import numpy as np
+
+from multikeras.backend import memory
+
 Array = Any  # a native tensor
 Unary = Callable[[Any], Any]
 Binary = Callable[[Any, Any], Any]
@@ -526,6 +530,20 @@ class Backend:
     def assign(self, store: Any, value: Array) -> Any:
         """Write `value` (same shape and dtype) into a native store without a gradient; return the store to keep."""
         raise NotImplementedError
+
+    def adopt(self, array: np.ndarray) -> Array:
+        """Return the tensor of an array that nobody else reads or writes from now on: on its memory where that works."""
+        return self.asarray(array)
+
+    def peek(self, store: Any) -> np.ndarray:
+        """Return the value of a native store as an array to read at once, on its memory where that works."""
+        return self.to_numpy(self.read(store))
+
+    def fill(self, store: Any, shape: tuple[int, ...], dtype: str, read: Callable[[np.ndarray], None]) -> Any:
+        """Write what `read(array)` puts into an array of this shape and dtype into a store; return the store to keep."""
+        array = memory.blank(shape, dtype)
+        read(array)
+        return self.assign(store, self.adopt(array))
 
     hashable_shapes: ClassVar[bool] = True
     """Whether `(x.dtype, x.shape)` of a concrete tensor is hashable and cheap."""

@@ -352,6 +352,9 @@ def _refuse_tracer(value, what):
             "and out yourself with multikeras.StatelessScope or layer.stateless_call."
         )
 
+    def adopt(self, array):
+        return jax.device_put(array)
+
 
 def _array_of(xs, default):
     """Return nested sequences as one array: a jax.Array if tensors are inside, else numpy, of `default` dtypes if told."""

@@ -15,6 +15,8 @@ class _Stack(threading.local):
         self.redirect: Scope | None = None
         self.autocast: str | None = None
         self.name_scopes: tuple = ()
+        self.blank: dict[int, Any] | None = None
+        """Variables made without their initial values, which are about to be loaded (`BlankScope`)."""
 
 
 stack = _Stack()
@@ -117,6 +119,20 @@ class AutocastScope:
 
     def __exit__(self, *exc):
         stack.autocast = self.outer
+
+
+class BlankScope:
+    """Make variables without running their initializers; `variables` are those that still need a value."""
+
+    def __init__(self):
+        self.variables: dict[int, Any] = {}
+
+    def __enter__(self):
+        self.outer, stack.blank = stack.blank, self.variables
+        return self
+
+    def __exit__(self, *exc):
+        stack.blank = self.outer
 
 
 def in_stateless_scope() -> bool:

@@ -702,6 +702,15 @@ class TorchBackend(TorchPrograms):
             store.copy_(value)
         return store
 
+    def peek(self, store):
+        return self.to_numpy(store.detach())
+
+    def fill(self, store, shape, dtype, read):
+        if store.device.type != "cpu" or not store.is_contiguous() or state.journals:
+            return super().fill(store, shape, dtype, read)
+        read(self.peek(store))
+        return store
+
     def seed(self, seed):
         torch.manual_seed(seed)
 

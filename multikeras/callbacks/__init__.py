@@ -1,5 +1,6 @@
 """What fit, evaluate and predict call as they go on."""
 
+from multikeras.callbacks.backup_and_restore import BackupAndRestore as BackupAndRestore
 from multikeras.callbacks.callback import Callback as Callback
 from multikeras.callbacks.callback_list import CallbackList as CallbackList
 from multikeras.callbacks.csv_logger import CSVLogger as CSVLogger

@@ -1,19 +1,14 @@
 """Callbacks called as one."""
 
-from collections.abc import Callable
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from multikeras.callbacks.callback import Callback, observes
 from multikeras.callbacks.history import History
 from multikeras.callbacks.progbar_logger import ProgbarLogger
 from multikeras.core import tree
-
-_BATCH = {
-    "train": ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end"),
-    "test": ("on_test_batch_begin", "on_test_batch_end"),
-    "predict": ("on_predict_batch_begin", "on_predict_batch_end"),
-}
-
 
 class CallbackList(Callback):
     """A list of callbacks, called in order.
@@ -67,16 +62,55 @@ class CallbackList(Callback):
 
     def observes_batches(self, mode: str) -> bool:
         """Tell whether anybody looks at single batches of "train", "test" or "predict"."""
-        return any(
-            not getattr(c, "takes_chunks", False) and getattr(c, "observes_batches_now", observes(c, *_BATCH[mode]))
-            for c in self.callbacks
-        )
+        return any(observes(callback, mode) for callback in self.callbacks)
 
-    def on_chunk_end(self, mode: str, batch: int, results: Callable[[], dict]) -> None:
-        """Tell those who look at progress only that all batches up to `batch` are done."""
+    def batches_until_due(self) -> int | None:
+        due = [n for c in self._chunked() if (n := c.batches_until_due()) is not None]
+        return max(min(due), 1) if due else None
+
+    def on_chunk_end(self, mode, batch, results):
+        for callback in self._chunked():
+            callback.on_chunk_end(mode, batch, results)
+        self._save()
+
+    def _chunked(self) -> list[Callback]:
+        return [c for c in self.callbacks if getattr(c, "takes_chunks", False)]
+
+    def _save(self) -> None:
+        # When every callback has done its part: a backup holds the state of all.
         for callback in self.callbacks:
-            if getattr(callback, "takes_chunks", False):
-                callback.on_chunk_end(mode, batch, results)
+            if hasattr(callback, "save_if_due"):
+                callback.save_if_due()
+
+    def on_train_interrupt(self, error):
+        for callback in self.callbacks:
+            try:
+                getattr(callback, "on_train_interrupt", _nothing)(error)
+            except Exception as another:  # the first error is the one to report
+                warnings.warn(f"{type(callback).__name__}.on_train_interrupt raised {another!r}.", stacklevel=3)
+
+    def get_state(self):
+        return {name: c.get_state() for name, c in self._named() if hasattr(c, "get_state")}
+
+    def set_state(self, state):
+        for name, callback in self._named():
+            if name in state:
+                callback.set_state(state[name])
+
+    def _named(self) -> Iterator[tuple[str, Any]]:
+        """Give each callback with its class and its number among those of that class."""
+        counts: Counter[str] = Counter()
+        for callback in self.callbacks:
+            name = type(callback).__name__
+            yield f"{name}_{counts[name]}", callback
+            counts[name] += 1
+
+
+def _nothing(*_) -> None:
+    """Do nothing."""
+
+
+_SAVED_AFTER = ("on_epoch_end", "on_train_batch_end", "on_test_batch_end")
 
 
 def _forwarded(name: str) -> Callable:
@@ -85,6 +119,8 @@ def _forwarded(name: str) -> Callable:
         def call(self, index, logs=None):
             for callback in self.callbacks:
                 getattr(callback, name)(index, logs)
+            if name in _SAVED_AFTER:
+                self._save()
     else:
 
         def call(self, logs=None):
@@ -95,5 +131,5 @@ def _forwarded(name: str) -> Callable:
     return call
 
 
-for _name in [n for n in vars(Callback) if n.startswith("on_")]:
+for _name in [n for n in vars(Callback) if n.startswith("on_") and n not in vars(CallbackList)]:
     setattr(CallbackList, _name, _forwarded(_name))

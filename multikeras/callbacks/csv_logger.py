@@ -25,12 +25,16 @@ class CSVLogger(Callback):
         self.writer = self.csv_file = None
 
     def on_train_begin(self, logs=None):
-        has_header = False
-        if self.append and os.path.exists(self.filename):
-            with open(self.filename) as file:
-                has_header = bool(file.readline())
-        self.csv_file = open(self.filename, "a" if self.append else "w", newline="")  # closed at the end
-        self.writer, self.keys, self._has_header = None, None, has_header
+        # A file that is there is emptied when the first line is written: a run that is resumed goes on with it.
+        self.csv_file = open(self.filename, "a", newline="")  # closed at the end
+        self.writer, self.keys = None, None
+        self._keep = os.path.getsize(self.filename) if self.append else 0
+
+    def get_state(self):
+        return {"keys": self.keys, "size": self.csv_file.tell() if self.writer else self._keep}
+
+    def set_state(self, state):
+        self.keys, self._keep = state["keys"], min(state["size"], os.path.getsize(self.filename))
 
     def on_epoch_end(self, epoch, logs=None):
         logs = logs or {}
@@ -39,8 +43,9 @@ class CSVLogger(Callback):
             later = set() if any(k.startswith("val_") for k in logs) else {f"val_{k}" for k in logs}
             self.keys = sorted({*logs, *later})
         if self.writer is None:
+            self.csv_file.truncate(self._keep)
             self.writer = csv.DictWriter(self.csv_file, ["epoch", *self.keys], delimiter=self.sep, extrasaction="ignore")
-            if not self._has_header:
+            if not self._keep:
                 self.writer.writeheader()
         missing = "NA"
         self.writer.writerow({"epoch": epoch, **{k: _spelled(logs.get(k, missing)) for k in self.keys}})
@@ -48,7 +53,11 @@ class CSVLogger(Callback):
 
     def on_train_end(self, logs=None):
         self.csv_file.close()
-        self.writer = None
+        self.csv_file = self.writer = None
+
+    def on_train_interrupt(self, error):
+        if self.csv_file is not None:
+            self.on_train_end()
 
 
 def _spelled(value):

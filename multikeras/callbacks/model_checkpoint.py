@@ -24,6 +24,8 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: The value to beat at first.
     """
 
+    takes_chunks = True
+
     def __init__(
         self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False, mode="auto",
         save_freq="epoch", initial_value_threshold=None,
@@ -41,19 +43,31 @@ class ModelCheckpoint(MonitorCallback):
             raise ValueError(
                 f"ModelCheckpoint: The filepath provided must end in `{wanted}`, got filepath={self.filepath!r}."
             )
-        self._epoch, self._batches = 0, 0
-        self.observes_batches_now = save_freq != "epoch"
+        self._epoch, self._seen, self._waited = 0, 0, 0
+
+    def batches_until_due(self):
+        return None if self.save_freq == "epoch" else self.save_freq - self._waited
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.save_freq == "epoch":
-            return
-        self._batches += 1
-        if self._batches >= self.save_freq:
-            self._batches = 0
+        if self._is_due(batch):
             self._save(self._epoch, batch, logs)
 
+    def on_chunk_end(self, mode, batch, results):
+        if mode == "train" and self._is_due(batch):
+            self._save(self._epoch, batch, results())
+
+    def _is_due(self, batch) -> bool:
+        if self.save_freq == "epoch":
+            return False
+        self._waited += batch + 1 - self._seen
+        self._seen = batch + 1
+        due = self._waited >= self.save_freq
+        if due:
+            self._waited = 0
+        return due
+
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
+        self._epoch, self._seen = epoch, 0
 
     def on_epoch_end(self, epoch, logs=None):
         if self.save_freq == "epoch":

@@ -23,6 +23,9 @@ class ProgbarLogger(Callback):
         self._in_fit = False
         self._drawn = 0.0
 
+    def get_state(self):
+        return {}
+
     def set_params(self, params):
         super().set_params(params)
         verbose = params.get("verbose", 1)

@@ -4,7 +4,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from multikeras.backend import current, dtypes, scope
+import numpy as np
+
+from multikeras.backend import current, dtypes, memory, scope
 from multikeras.backend.shapes import Spec
 from multikeras.core import budget, naming
 from multikeras.core.node import standardize_shape
@@ -85,7 +87,7 @@ class Variable(current.VariableBase):
             self._initializer = initializer
             size = math.prod(self._shape) * dtypes.numpy_dtype(self._dtype).itemsize
             budget.take(size, f"Variable {self._path!r} of shape {self._shape}")
-            value = current.outside_trace(lambda: self._compute_initial())
+            value = current.outside_trace(lambda: self._compute_initial()) if scope.stack.blank is None else self._blank()
         else:
             given = None if dtype is None else dtypes.standardize_dtype(dtype)
             if current.is_tensor(initializer):
@@ -99,6 +101,15 @@ class Variable(current.VariableBase):
 
     def _compute_initial(self):
         return self.converted(self._initializer(self._shape, dtype=self._dtype))
+
+    def _blank(self):
+        """Return a value for the time until the real one is loaded."""
+        scope.stack.blank[id(self)] = self  # type: ignore[index]
+        return current.outside_trace(lambda: current.adopt(memory.blank(self._shape, self._dtype)))
+
+    def initialize(self) -> None:
+        """Assign the value that the initializer gives."""
+        self.assign(current.outside_trace(lambda: self._compute_initial()))
 
     @property
     def value(self):
@@ -139,6 +150,14 @@ class Variable(current.VariableBase):
         value = self.converted(value)
         self._store = current.assign(self._store, value)
         return value
+
+    def fill(self, read: Callable[[np.ndarray], None]) -> None:
+        """Let `read(array)` write the value into an array of this shape and dtype: this variable's memory if possible."""
+        self._store = current.fill(self._store, self._shape, self._dtype, read)
+
+    def peek(self) -> np.ndarray:
+        """Return the value as an array to read at once: later writes to the variable may show in it."""
+        return self.numpy() if scope.stack.redirect is not None else current.peek(self._store)
 
     def assign_add(self, value: Any):
         """Add to the value; return the sum."""

@@ -12,7 +12,7 @@ from multikeras import dtype_policies, regularizers
 from multikeras.backend import SPEC, current, scope
 from multikeras.backend import dtypes as dtype_names
 from multikeras.backend.shapes import Spec
-from multikeras.core import naming, tree
+from multikeras.core import naming, stored, tree
 from multikeras.core.node import KerasTensor, Node, Operation, as_keras_tensor, as_spec
 from multikeras.core.tracking import Tracker
 from multikeras.core.variable import Variable
@@ -571,9 +571,9 @@ class Layer(Weights, current.Module, Operation):
 
     def save_own_variables(self, store) -> None:
         """Put the values of this layer's own variables into `store`, a mapping, under "0", "1", ..."""
-        for i, variable in enumerate([*self._own_trainable, *self._own_non_trainable]):
-            store[str(i)] = variable.numpy()
+        stored.save(store, [*self._own_trainable, *self._own_non_trainable])
 
+    @stored.by_position
     def load_own_variables(self, store) -> None:
         """Take the values of this layer's own variables from `store`."""
         variables = [*self._own_trainable, *self._own_non_trainable]
@@ -588,8 +588,7 @@ class Layer(Weights, current.Module, Operation):
                 f"Layer {self.name!r} expects {len(variables)} variables ({[v.name for v in variables]}), the file "
                 f"holds {len(store.keys())} for it. {hint}"
             )
-        for i, variable in enumerate(variables):
-            variable.assign(store[str(i)])
+        stored.load(store, variables)
 
     def get_config(self) -> dict[str, Any]:
         """Return the arguments that make this layer again, ready for JSON."""

@@ -97,12 +97,12 @@ class Model(Trainer, Layer):
         saving_api.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def save_weights(self, filepath, overwrite: bool = True, max_shard_size=None) -> None:
-        """Write the weights to a `.weights.h5` file."""
+        """Write the weights to a `.weights.h5`, `.weights.json` (in shards) or `.safetensors` file."""
         saving_api.save_weights(self, filepath, overwrite=overwrite, max_shard_size=max_shard_size)
 
-    def load_weights(self, filepath, skip_mismatch: bool = False, **kwargs) -> None:
-        """Read weights from a `.weights.h5`, `.keras` or old `.h5` file."""
-        saving_api.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
+    def load_weights(self, filepath, skip_mismatch: bool = False, **kwargs):
+        """Read weights from a file of any format; return a report of which parts were loaded, left out and not used."""
+        return saving_api.load_weights(self, filepath, skip_mismatch=skip_mismatch, **kwargs)
 
     def build_from_config(self, config: dict) -> None:
         """Build as `get_build_config` of the saved model said."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from multikeras import config, initializers, ops
 from multikeras.backend import current, scope
-from multikeras.core import naming
+from multikeras.core import naming, stored
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from multikeras.core.variable import Variable
 from multikeras.optimizers.schedules.schedule import LearningRateSchedule
@@ -461,9 +461,9 @@ class Optimizer:
 
     def save_own_variables(self, store: Any) -> None:
         """Write the variables into `store` under their positions."""
-        for i, variable in enumerate(self.variables):
-            store[str(i)] = variable.numpy()
+        stored.save(store, self.variables)
 
+    @stored.by_position
     def load_own_variables(self, store: Any) -> None:
         """Read the variables from `store`; a store of another number of variables is skipped with a warning."""
         if len(store.keys()) != len(self.variables):
@@ -474,8 +474,7 @@ class Optimizer:
                 stacklevel=2,
             )
             return
-        for i, variable in enumerate(self.variables):
-            variable.assign(store[str(i)])
+        stored.load(store, self.variables)
 
     def get_config(self) -> dict[str, Any]:
         """Return the base arguments; subclasses add theirs."""

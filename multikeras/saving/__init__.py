@@ -12,3 +12,5 @@ from multikeras.saving.saving_api import load_model as load_model
 from multikeras.saving.saving_api import load_weights as load_weights
 from multikeras.saving.saving_api import save_model as save_model
 from multikeras.saving.saving_api import save_weights as save_weights
+from multikeras.saving.state_dict import from_state_dict as from_state_dict
+from multikeras.saving.state_dict import to_state_dict as to_state_dict

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from multikeras.backend import scope
 from multikeras.core import budget, serialization
-from multikeras.saving import checked, h5, state
+from multikeras.saving import checked, h5, loading, seal, state
 from multikeras.saving.files import replacing, replacing_folder
-from multikeras.saving.window import Window
+from multikeras.saving.window import Window, new_hdf5
 
 KERAS_VERSION = "3.15.1"
 """The version of Keras whose file format is written."""
@@ -68,8 +69,8 @@ def _write_weights(file: BinaryIO, model: Any) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(_WEIGHTS, datetime.datetime.now().timetuple()[:6])
     info.header_offset = info.CRC = info.file_size = info.compress_size = 0  # all but the first are known at the end
     start = file.write(info.FileHeader(zip64=True))
-    with Window(file, start, None, _WEIGHTS) as window:
-        h5.write(window, model)
+    with new_hdf5(file, start) as weights:
+        h5.write(weights, model)
     info.file_size = info.compress_size = file.seek(0, os.SEEK_END) - start
     info.CRC = _crc(file, start, info.file_size)
     file.seek(0)
@@ -85,7 +86,8 @@ def write_folder(model: Any, path: Path) -> None:
     with replacing_folder(path) as folder:
         (folder / _METADATA).write_text(metadata)
         (folder / _CONFIG).write_text(config)
-        h5.write(folder / _WEIGHTS, model)
+        with seal.sealed(folder / _WEIGHTS) as weights:
+            h5.write(weights, model)
         _save_assets(model, folder)
 
 
@@ -117,41 +119,21 @@ def read(path: Path, custom_objects=None, compile: bool = True, safe_mode: bool 
         if not compile:
             config["compile_config"] = None
         size = weights.seek(0, os.SEEK_END)
-        with budget.limit(_LARGER * size + checked.ROOM, str(path)), located(name):
+        limit = budget.limit(_LARGER * size + checked.ROOM, str(path))
+        with limit, checked.located(name), scope.BlankScope() as blank:
             model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
         if not hasattr(model, "load_own_variables"):
             raise ValueError(f"{name} describes a {type(model).__name__}, not a model.")
-        _load(weights, model)
-        with _assets(path) as folder, located(f"{_ASSETS} in {str(path)!r}"):
+        with checked.hdf5(weights) as file, checked.located(weights.name):
+            source = h5.H5Source(file)
+            optimizer = getattr(model, "optimizer", None)
+            skip = () if source.part("optimizer") else (optimizer,)  # a file saved before the first step has no state of it
+            loading.load_parts(model, source, skip=skip, blank=blank.variables)
+        with _assets(path) as folder, checked.located(f"{_ASSETS} in {str(path)!r}"):
             for place, part in state.parts(model) if folder is not None else ():
                 if hasattr(part, "load_assets") and (folder / place).is_dir():
                     part.load_assets(str(folder / place))
     return model
-
-
-@contextlib.contextmanager
-def located(name: str) -> Iterator[None]:
-    """Let an error of the block say in which file it happened and where in it; all but TypeErrors become ValueErrors."""
-    try:
-        yield
-    except Exception as error:
-        place = " > ".join(getattr(error, "place", ()))
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        what = str(error) if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {error}"
-        raise kind(f"{name}: {f'{place}: ' if place else ''}{what}") from error
-
-
-def _load(weights: BinaryIO, model: Any) -> None:
-    optimizer = getattr(model, "optimizer", None)
-    skip = ()
-    if optimizer is not None:
-        with checked.hdf5(weights) as file:
-            group = file.get("optimizer/vars")
-            if group is None or len(group) == 0:
-                skip = (optimizer,)  # saved before the first step
-        weights.seek(0)
-    with located(weights.name):
-        h5.read(weights, model, skip=skip)
 
 
 @contextlib.contextmanager

@@ -29,6 +29,20 @@ _PLAIN = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.OPAQUE, h5
 _LINKS = {h5py.h5l.TYPE_SOFT: "SoftLink", h5py.h5l.TYPE_EXTERNAL: "ExternalLink"}
 
 
+@contextlib.contextmanager
+def located(name: str) -> Iterator[None]:
+    """Let an error of the block say in which file it happened and where in it; all but TypeErrors become ValueErrors."""
+    try:
+        yield
+    except Exception as error:
+        place = " > ".join(getattr(error, "place", ()))
+        if isinstance(error, (ValueError, TypeError)) and name in str(error) and not place:
+            raise
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        what = str(error) if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {error}"
+        raise kind(f"{name}: {f'{place}: ' if place else ''}{what}") from error
+
+
 # -- HDF5 --------------------------------------------------------------------------------------------------------------
 
 

@@ -72,13 +72,17 @@ def _prepared(path: str | os.PathLike) -> tuple[Path, Path]:
     folder = target.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"Cannot write {str(path)!r}: the folder {str(folder)!r} does not exist. Make it first.")
-    if not os.access(folder, os.W_OK | os.X_OK):
+    if not _may(folder, os.W_OK | os.X_OK):
         raise PermissionError(f"Cannot write {str(path)!r}: the folder {str(folder)!r} is read-only.")
-    if target.exists() and not os.access(target, os.W_OK):
+    if target.exists() and not _may(target, os.W_OK):
         raise PermissionError(f"Cannot write {str(path)!r}: the file is read-only.")
     stem = target.name[:_LONGEST_NAME]
     _remove_abandoned(folder, stem)
     return target, folder / f"{stem}.tmp-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _remove_abandoned(folder: Path, stem: str) -> None:

@@ -6,6 +6,7 @@ which does not survive every damage, opens the file, and is named by data set. A
 drops the seal: the library cuts a file at its own end.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -16,6 +17,8 @@ from typing import Any, BinaryIO
 
 import h5py
 
+from multikeras.saving.window import new_hdf5
+
 _FOOTER = struct.Struct("<QI20s")
 _MAGIC = b"multikeras CRC-32 1\n"
 _BEGIN = b'{"size":'
@@ -24,6 +27,15 @@ _MOST_TABLE_BYTES = 2**28
 
 Entry = tuple[str, int, int, int]
 """A data set: its name, where it begins, its bytes, their CRC-32."""
+
+
+@contextlib.contextmanager
+def sealed(path: str | os.PathLike) -> Iterator[h5py.File]:
+    """Give a new HDF5 file at `path`; after the block it is closed and sealed."""
+    with open(path, "w+b") as file:
+        with new_hdf5(file) as h5:
+            yield h5
+        seal(file)
 
 
 def seal(file: BinaryIO) -> None:

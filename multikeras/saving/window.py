@@ -1,12 +1,19 @@
-"""A part of a file, seen as a file by itself."""
+"""A part of a file, seen as a file by itself: what HDF5 reads from and writes to."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from typing import Any, BinaryIO
+
+import h5py
 
 
 class Window(io.RawIOBase):
     """The bytes of an open file from `start` on, `size` of them or up to its end: an HDF5 file in its place in an archive.
+
+    A write that fails says so in `failure`, not by an exception: the HDF5 library does not survive one (it crashes when
+    the file is closed, or later).
 
     Args:
         file: The file around it; it stays open when the window is closed.
@@ -18,6 +25,7 @@ class Window(io.RawIOBase):
     def __init__(self, file: BinaryIO, start: int, size: int | None, name: str):
         self.file, self.start, self.size, self.name = file, start, size, name
         self.position = 0
+        self.failure: BaseException | None = None
 
     def readable(self) -> bool:
         return True
@@ -51,16 +59,43 @@ class Window(io.RawIOBase):
         return count
 
     def write(self, data: Any) -> int:
-        self.file.seek(self.start + self.position)
-        count = self.file.write(data)
+        count = len(data)
+        with self._keeping_failure():
+            self.file.seek(self.start + self.position)
+            self.file.write(data)
         self.position += count
         return count
 
     def truncate(self, size: int | None = None) -> int:
         size = self.position if size is None else size
-        self.file.truncate(self.start + size)
+        with self._keeping_failure():
+            self.file.truncate(self.start + size)
         return size
 
     def flush(self) -> None:
         if not self.file.closed:
-            self.file.flush()
+            with self._keeping_failure():
+                self.file.flush()
+
+    @contextlib.contextmanager
+    def _keeping_failure(self) -> Iterator[None]:
+        try:
+            if self.failure is None:
+                yield
+            else:
+                with contextlib.suppress(BaseException):
+                    yield
+        except BaseException as failure:  # Ctrl-C too
+            self.failure = failure
+
+
+@contextlib.contextmanager
+def new_hdf5(file: BinaryIO, start: int = 0) -> Iterator[h5py.File]:
+    """Give a new HDF5 file that is written to an open file, from `start` on. What fails is raised at the end of the block."""
+    window = Window(file, start, None, str(getattr(file, "name", "the file")))
+    try:
+        with h5py.File(window, "w") as h5:
+            yield h5
+    finally:
+        if window.failure is not None:
+            raise window.failure

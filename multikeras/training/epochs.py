@@ -4,13 +4,11 @@ import itertools
 import warnings
 from typing import Any
 
-import numpy as np
-
 from multikeras import config
-from multikeras.backend import current
-from multikeras.core import tree
 from multikeras.training.data.arrays import Arrays
+from multikeras.training.data.overlap import overlapped
 from multikeras.training.data.source import Source
+from multikeras.training.programs import to_native
 
 
 class Epochs:
@@ -24,6 +22,35 @@ class Epochs:
         self.limit = min(limits) if limits else None
         self.running: Any = None
         self.empty = False
+        self.began, self.taken = first, 0
+        self.tracked = False
+        self._position: dict[str, Any] | None = None
+
+    def native(self, epoch: int, skip: int = 0):
+        """Give the batches of an epoch after the first `skip` as native tensors, fetched while the model computes."""
+        batches = self.batches(epoch, skip)
+        return batches if isinstance(self.source, Arrays) else self._following(batches)
+
+    def _following(self, batches):
+        try:
+            for batch, self._position in overlapped(batches, to_native, self._now if self.tracked else _nothing):
+                yield batch
+        finally:
+            self._position = None
+
+    def state(self) -> dict[str, Any]:
+        """Return what, with the epoch and its batches done, tells the position in the data; needs `tracked` set before."""
+        return self._position or self._now()
+
+    def _now(self) -> dict[str, Any]:
+        return {"began": self.began, "taken": self.taken, "source": self.source.state()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go to the position of `state`."""
+        self.source.load_state(state["source"])
+        self.began, self.taken = state["began"], state["taken"]
+        if self.steps is not None and self.taken:
+            self.running = self.source.batches(self.began, self.taken)
 
     def chunkable(self) -> Arrays | None:
         """Return the arrays if an epoch is one pass over them."""
@@ -33,19 +60,14 @@ class Epochs:
 
     def batches(self, epoch: int, skip: int = 0):
         """Give the batches of an epoch that come after the first `skip`."""
-        if skip:
-            if (self.limit is not None and skip >= self.limit) or skip >= self.source.num_batches:
-                return
-            rest = list(self._last_rows(epoch, skip))
-            yield from rest
-            return
         if self.steps is None:
-            yield from itertools.islice(self.source.batches(epoch), self.limit)
+            limit = None if self.limit is None else max(self.limit - skip, 0)
+            yield from itertools.islice(self.source.batches(epoch, skip), limit)
             return
-        given = 0
+        given = skip
         while given < self.limit:
             if self.running is None:
-                self.running = self.source.batches(epoch)
+                self.running, self.began, self.taken = self.source.batches(epoch), epoch, 0
             batch = next(self.running, None)
             if batch is None:
                 self.running = None
@@ -59,16 +81,12 @@ class Epochs:
                 self.empty = True
                 continue
             self.empty = False
-            given += 1
+            given, self.taken = given + 1, self.taken + 1
             yield batch
 
-    def _last_rows(self, epoch, skip):
-        source = self.source
-        order = source.order(epoch)
-        start = skip * source.batch_size
-        rows = np.arange(start, source.rows) if order is None else order[start:]
-        rows = current.asarray(rows, "int32")
-        yield tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), source.tensors)
+
+def _nothing() -> None:
+    """Return nothing: nobody asks for positions."""
 
 
 def steps_of(source: Source, steps: int | None) -> int | None:

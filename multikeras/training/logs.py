@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from multikeras import metrics
-from multikeras.backend import current
+from multikeras.backend import current, dtypes
+from multikeras.core import tree
+from multikeras.core.variable import Variable
 from multikeras.training.compile import CompiledMetrics
 
 
@@ -36,6 +38,41 @@ class CompileMetricsFace(metrics.Metric):
     def names(self) -> list[str]:
         """Return the names of the values."""
         return list(self.compiled.result())
+
+
+class UnknownShape(Exception):
+    """A log whose shape is not known before the step runs."""
+
+
+class Kept:
+    """What an own step returned last, kept in variables: these outlive a loop on the device."""
+
+    def __init__(self):
+        self._variables: dict[int, Variable] = {}
+        self._places: list[Any] = []
+        self._structure: Any = None
+
+    def keep(self, logs: Any) -> None:
+        """Write logs, tensors into variables and anything else as it is; UnknownShape if a tensor has none."""
+        self._structure = tree.map_structure(lambda _: None, logs)
+        self._places = [self._written(i, leaf) for i, leaf in enumerate(tree.flatten(logs))]
+
+    def _written(self, i: int, leaf: Any) -> Any:
+        if not current.is_tensor(leaf) and not isinstance(leaf, Variable):
+            return leaf
+        shape, dtype = tuple(leaf.shape), current.dtype(leaf)
+        if None in shape:
+            raise UnknownShape
+        variable = self._variables.get(i)
+        if variable is None or (variable.shape, variable.dtype) != (shape, dtype):
+            zeros = np.zeros(shape, dtypes.numpy_dtype(dtype))
+            variable = self._variables[i] = Variable(zeros, dtype=dtype, trainable=False, autocast=False, name=f"log_{i}")
+        variable.assign(leaf)
+        return variable
+
+    def logs(self) -> Any:
+        """Return the logs kept last."""
+        return tree.pack_sequence_as(self._structure, [p.value if isinstance(p, Variable) else p for p in self._places])
 
 
 class Lazy(dict):

@@ -11,6 +11,7 @@ from multikeras import config
 from multikeras.backend import current, dtypes
 from multikeras.core import tree
 from multikeras.training.data.arrays import dense
+from multikeras.training.logs import Kept, UnknownShape
 from multikeras.training.purity import is_pure
 
 _DISPATCH_SECONDS = 0.05
@@ -39,6 +40,8 @@ class Programs:
         self.model = model
         self.compiled: dict[Any, Callable] = {}
         self.seconds_per_step: dict[str, float] = {}
+        self.kept: dict[str, Kept] = {}
+        self.chunkless: set[str] = set()
 
     def _compile_option(self) -> bool | str:
         return self.model._jit_compile
@@ -58,9 +61,12 @@ class Programs:
         key = (step, "chunk")
         if key not in self.compiled:
             function = self._without_leftovers(self.model.step_function(step))
+            kept = None if self.model.logs_are_metrics(step) else self.kept.setdefault(step, Kept())
 
             def one(rows, arrays):
-                function(tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays))
+                logs = function(tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays))
+                if kept is not None:
+                    kept.keep(logs)
 
             variables = self.model._state_of_training()
             self.compiled[key] = current.repeat(one, variables, compile=self._compile_option(), pure=is_pure(self.model))
@@ -73,15 +79,26 @@ class Programs:
                 if not self.model.run_eagerly else self.model.get_metrics_result  # fmt: skip
         return self.compiled["results"]
 
-    def run_chunk(self, step: str, order, start: int, stop: int, arrays) -> None:
-        """Run steps `start` to `stop`, and learn how long one takes."""
+    def logs(self, step: str) -> Any:
+        """Return the logs of the last step of a chunk."""
+        return self.kept[step].logs() if step in self.kept else self.results()()
+
+    def run_chunk(self, step: str, order, start: int, stop: int, arrays) -> bool:
+        """Run steps `start` to `stop`, and learn how long one takes; False if the logs of this step cannot leave a chunk."""
+        if step in self.chunkless:
+            return False
         fresh = (step, "chunk") not in self.compiled
         function = self.chunk(step)
         began = time.perf_counter()
-        done = function(order, start, stop, arrays)
+        try:
+            done = function(order, start, stop, arrays)
+        except UnknownShape:
+            self.chunkless.add(step)
+            return False
         current.synchronize(done)
         if not fresh:
             self.seconds_per_step[step] = (time.perf_counter() - began) / (stop - start)
+        return True
 
     def chunk_length(self, step: str) -> int:
         """Return how many steps make a dispatch of some tens of milliseconds."""

@@ -1,5 +1,6 @@
 """`fit`, `evaluate` and `predict`, once for all backends."""
 
+import contextlib
 import inspect
 import warnings
 from typing import Any
@@ -22,6 +23,7 @@ from multikeras.training.data.source import Source
 from multikeras.training.epochs import Epochs, steps_of, validates
 from multikeras.training.logs import CompileMetricsFace, Lazy, floats, joined
 from multikeras.training.programs import Programs, to_native
+from multikeras.training.run import Run
 from multikeras.training.step import Steps
 from multikeras.utils.arrays import unpack_x_y_sample_weight
 
@@ -42,6 +44,7 @@ class Trainer(Steps):
             "_compile_arguments",
             "_programs",
             "_loss_tracker",
+            "_run",
         ):
             put(model, name, None)
         put(model, "compiled", False)
@@ -236,24 +239,51 @@ class Trainer(Steps):
         each = callbacks_module.CallbackList.of(callbacks, self, add_history=True, add_progbar=verbose != 0,
                                                 verbose=verbose, epochs=epochs, steps=steps)  # fmt: skip
         self.stop_training = False
+        run = Run(self, each, Epochs(source, steps_per_epoch), validation, initial_epoch)
+        object.__setattr__(self, "_run", run)
+        try:
+            self._run_epochs(run, epochs, validation_steps, validation_freq)
+        except BaseException as error:
+            each.on_train_interrupt(error)
+            raise
+        finally:
+            object.__setattr__(self, "_run", None)
+            for part in (source, validation):
+                if part is not None:
+                    part.close()
+        return self.history  # type: ignore[attr-defined]
+
+    def _run_epochs(self, run: Run, epochs: int, validation_steps, validation_freq) -> None:
+        """Run the epochs of a fit that are left, each with its evaluation."""
+        each, source = run.callbacks, run.data.source
         each.on_train_begin()
-        initial_epoch = getattr(self, "_initial_epoch", None) or initial_epoch
-        epoch_source = Epochs(source, steps_per_epoch, initial_epoch)
+        run.on_train_begin()
+        first = run.data.first = getattr(self, "_initial_epoch", None) or run.epoch
         logs: dict[str, Any] = {}
-        for epoch in range(initial_epoch, epochs):
-            self.reset_metrics()
-            each.on_epoch_begin(epoch)
-            source.on_epoch_begin()
-            logs = self._run_epoch("train_step", epoch_source, epoch, each, "train")
-            source.on_epoch_end()
-            if validation is not None and validates(epoch, validation_freq):
-                logs.update({f"val_{k}": v for k, v in self._evaluate(validation, validation_steps, each).items()})
+        for epoch in range(first, epochs):
+            if self.stop_training and run.restored and not run.in_epoch:
+                break  # it had been stopped when it was killed
+            if not run.in_epoch:
+                run.next_epoch(epoch)
+                self.reset_metrics()
+                each.on_epoch_begin(epoch)
+                source.on_epoch_begin()
+            else:
+                each.on_epoch_begin(epoch)
+                run.on_epoch_begin()
+            if run.logs is None:
+                logs = self._run_epoch("train_step", run.data, epoch, each, "train")
+                source.on_epoch_end()
+            else:
+                logs = run.logs  # only its evaluation is left
+            if run.validation is not None and validates(epoch, validation_freq):
+                run.logs = dict(logs)
+                logs.update({f"val_{k}": v for k, v in self._evaluate(run.validation, validation_steps, each).items()})
             each.on_epoch_end(epoch, logs)
+            run.next_epoch(epoch + 1)
             if self.stop_training:
                 break
         each.on_train_end(logs)
-        source.close()
-        return self.history  # type: ignore[attr-defined]
 
     def _validation_source(self, data, batch_size) -> Source:
         if isinstance(data, (tuple, list)) and not isinstance(data, Source):
@@ -265,22 +295,28 @@ class Trainer(Steps):
         """Run the steps of one epoch; return its logs as floats."""
         programs = self._the_programs()
         begin, end = getattr(each, f"on_{mode}_batch_begin"), getattr(each, f"on_{mode}_batch_end")
+        run = self._run if mode == "train" else None
         observed = each.observes_batches(mode)
         stride = max(self.steps_per_execution, 1)
         arrays = epochs.chunkable() if not self.run_eagerly else None
         logs: dict[str, Any] = {}
-        done = 0
-        if arrays is not None and (not observed or stride > 1) and self._steps_are_ours(step):
-            done = self._run_chunks(step, arrays, epochs, epoch, each, mode, stride if observed else None)
-            if done:
-                logs = programs.results()()
+        done = 0 if run is None else run.batch
+        if done:
+            logs = programs.results()()
+        if arrays is not None and (not observed or stride > 1):
+            before = done
+            done = self._run_chunks(step, arrays, epochs, epoch, each, mode, stride if observed else None, done, run)
+            if done > before:
+                logs = programs.logs(step)
         single = programs.single(step)
         pending = 0
-        for batch in epochs.batches(epoch, skip=done):
+        for batch in epochs.native(epoch, skip=done):
             if pending == 0:
                 begin(done)
-            logs = single(to_native(batch))
+            logs = single(batch)
             done, pending = done + 1, pending + 1
+            if run is not None:
+                run.batch = done
             if pending == stride:
                 end(done - 1, floats(logs) if observed else Lazy(logs))
                 pending = 0
@@ -303,34 +339,37 @@ class Trainer(Steps):
             )
         return logs
 
-    def _steps_are_ours(self, step: str) -> bool:
-        """Tell whether the logs of a step are the metrics, so that they need not be kept for each step."""
+    def logs_are_metrics(self, step: str) -> bool:
+        """Tell whether what a step returns are the values of the metrics, which outlive it."""
         return getattr(type(self), step) is getattr(Steps, step) and type(self).compute_metrics is Steps.compute_metrics
 
-    def _run_chunks(self, step, arrays: Arrays, epochs, epoch, each, mode, stride) -> int:
-        """Run all full batches of an epoch, many a dispatch; return how many there were."""
+    def _run_chunks(self, step, arrays: Arrays, epochs, epoch, each, mode, stride, done, run) -> int:
+        """Run the full batches of an epoch after the first `done`, many a dispatch; return how many are done."""
         programs = self._the_programs()
         total = min(arrays.full_batches, epochs.limit or arrays.full_batches)
         if stride:
             total -= total % stride
-        if total == 0:
-            return 0
+        if total <= done:
+            return done
         order = arrays.order(epoch)
         order = np.arange(arrays.rows, dtype="int32") if order is None else order
         order = current.asarray(
             order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size), "int32"
         )
         tensors = arrays.tensors
-        done = 0
         while done < total:
-            length = min(stride or programs.chunk_length(step), total - done)
+            due = None if stride or mode != "train" else each.batches_until_due()
+            length = min(stride or programs.chunk_length(step), total - done, due or total)
             getattr(each, f"on_{mode}_batch_begin")(done)
-            programs.run_chunk(step, order, done, done + length, tensors)
+            if not programs.run_chunk(step, order, done, done + length, tensors):
+                break
             done += length
+            if run is not None:
+                run.batch = done
             if stride:
-                getattr(each, f"on_{mode}_batch_end")(done - 1, floats(programs.results()()))
+                getattr(each, f"on_{mode}_batch_end")(done - 1, floats(programs.logs(step)))
             else:
-                each.on_chunk_end(mode, done - 1, programs.results())
+                each.on_chunk_end(mode, done - 1, lambda: floats(programs.logs(step)))
             if getattr(self, _STOPS[mode]):
                 break
         return done
@@ -360,7 +399,10 @@ class Trainer(Steps):
         total = steps_of(source, steps)
         each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=verbose != 0,
                                                 verbose=verbose, epochs=1, steps=total)  # fmt: skip
-        logs = self._evaluate(source, steps, each)
+        try:
+            logs = self._evaluate(source, steps, each)
+        finally:
+            source.close()
         if return_dict:
             return logs
         return self._in_order(logs)
@@ -403,11 +445,11 @@ class Trainer(Steps):
         each.on_predict_begin()
         parts: list[Any] = []
         stride = max(self.steps_per_execution, 1)
-        with current.no_gradients():
-            for i, batch in enumerate(Epochs(source, steps).batches(0)):
+        with current.no_gradients(), contextlib.closing(source):
+            for i, batch in enumerate(Epochs(source, steps).native(0)):
                 if i % stride == 0:
                     each.on_predict_batch_begin(i)
-                parts.append(single(to_native(batch)))
+                parts.append(single(batch))
                 if (i + 1) % stride == 0:
                     each.on_predict_batch_end(i, {"outputs": parts[-1]})
                 if self.stop_predicting:

@@ -103,7 +103,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("multikeras.saving.h5.Writer.__setitem__", fails)
+    monkeypatch.setattr("multikeras.saving.h5.put", fails)
     with pytest.raises(OSError, match="No space left"):
         m.save_weights(path)
     assert path.read_bytes() == good

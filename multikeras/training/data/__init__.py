@@ -6,8 +6,10 @@ import numpy as np
 
 from multikeras.core import tree
 from multikeras.training.data.arrays import Arrays, is_arrays
+from multikeras.training.data.py_dataset import PyDatasetSource
 from multikeras.training.data.source import Source
-from multikeras.training.data.streams import Generator, PyDataset, PyDatasetSource, Stream, is_stream
+from multikeras.training.data.streams import Generator, Stream, is_stream
+from multikeras.utils.py_dataset import PyDataset
 
 
 def source_of(x: Any, y=None, sample_weight=None, batch_size=None, shuffle=False, seed=0, class_weight=None) -> Source:

@@ -10,7 +10,7 @@ from multikeras.backend import current, dtypes
 from multikeras.core import tree
 from multikeras.random import host
 from multikeras.training.data.source import Source
-from multikeras.utils.arrays import pack_x_y_sample_weight
+from multikeras.utils.arrays import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
 def is_array(x: Any) -> bool:
@@ -142,7 +142,7 @@ class Arrays(Source):
         self.num_batches = math.ceil(self.rows / self.batch_size)
         self.full_batches = self.rows // self.batch_size
         self.shuffle, self.seed = shuffle, seed
-        self._data = pack_x_y_sample_weight(x, y, sample_weight) if y is not None or sample_weight is not None else (x,)
+        self._data = pack_x_y_sample_weight(x, y, sample_weight)
         self._on_device: Any = None
 
     @property
@@ -164,9 +164,23 @@ class Arrays(Source):
             return np.concatenate([rows, np.arange(len(rows), self.rows)]).astype("int32")
         return host.permutation(self.seed, epoch, self.rows).astype("int32")
 
-    def batches(self, epoch):
+    def state(self):
+        return {"seed": self.seed, "rows": self.rows, "batch_size": self.batch_size}
+
+    def load_state(self, state):
+        for name in ("rows", "batch_size"):
+            if state[name] != getattr(self, name):
+                raise ValueError(
+                    f"The backup was made with {name}={state[name]}, the data here has {getattr(self, name)}: the position in "
+                    "it is lost. Fit the same data, or use another backup_dir."
+                )
+        self.seed = state["seed"]
+
+    def batches(self, epoch, skip=0):
+        if skip >= self.num_batches:
+            return
         order = self.order(epoch)
-        for start in range(0, self.rows, self.batch_size):
+        for start in range(skip * self.batch_size, self.rows, self.batch_size):
             stop = min(start + self.batch_size, self.rows)
             if order is None:
                 yield tree.map_structure(lambda a: None if a is None else a[start:stop], self.tensors)  # noqa: B023
@@ -185,6 +199,6 @@ class Arrays(Source):
             )
         first = tree.map_structure(lambda a: None if a is None else a[:at], self._data)
         last = tree.map_structure(lambda a: None if a is None else a[at:], self._data)
-        first, last = ((*part, None, None)[:3] for part in (first, last))
+        first, last = (unpack_x_y_sample_weight(part) for part in (first, last))
         make = dict(batch_size=self.batch_size, seed=self.seed)
         return Arrays(*first, shuffle=self.shuffle, **make), Arrays(*last, **make)

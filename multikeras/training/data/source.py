@@ -17,9 +17,16 @@ class Source:
     batch_size: int | None = None
     restarts = True
 
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """Give the batches of an epoch: x, (x, y) or (x, y, sample_weight)."""
+    def batches(self, epoch: int, skip: int = 0) -> Iterator[Any]:
+        """Give the batches of an epoch after the first `skip`: x, (x, y) or (x, y, sample_weight)."""
         raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return what, with the epoch and the number of batches given in it, tells the position in the data."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go to the position of `state`; `batches` is then asked for the rest of the epoch."""
 
     def peek(self) -> Any:
         """Return a first batch without using it up."""

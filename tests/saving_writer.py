@@ -1,0 +1,21 @@
+"""What a process does that is killed in the middle of it."""
+
+from pathlib import Path
+
+import numpy as np
+
+import multikeras as mk
+
+
+def forever(path: Path, units: int) -> None:
+    """Save models whose weights are all 1, then all 2, ... to one path, and tell each one saved."""
+    model = mk.Sequential([mk.Input((units,)), mk.layers.Dense(units), mk.layers.Dense(units)])
+    value = 0
+    while True:
+        value += 1
+        model.set_weights([np.full(w.shape, value, "float32") for w in model.get_weights()])
+        if path.suffix == ".h5":
+            model.save_weights(path)
+        else:
+            model.save(path, zipped=bool(path.suffix))
+        print("saved", value, flush=True)
