@@ -48,6 +48,7 @@ from multikeras.losses import Loss as Loss
 from multikeras.metrics import Metric as Metric
 from multikeras.models import Model as Model
 from multikeras.models import Sequential as Sequential
+from multikeras.models.function import Function as Function
 from multikeras.ops.transforms import jit as jit
 from multikeras.optimizers import Optimizer as Optimizer
 from multikeras.regularizers import Regularizer as Regularizer

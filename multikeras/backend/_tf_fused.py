@@ -84,7 +84,7 @@ class TensorFlowFused(TensorFlowBackend):
 
     def one_hot(self, x, num_classes, axis=-1, dtype=None, sparse=False):  # 5.8, 4.9
         name = dtypes.standardize_dtype(dtype)
-        if x.dtype not in (tf.int32, tf.int64) or axis != -1 or DTYPE[name] not in _FLOATS:
+        if sparse or x.dtype not in (tf.int32, tf.int64) or axis != -1 or DTYPE[name] not in _FLOATS:
             return super().one_hot(x, num_classes, axis, dtype, sparse)
         on, off = self.asarray(1.0, name), self.asarray(0.0, name)
         return R.OneHot(indices=x, depth=num_classes, on_value=on, off_value=off)

@@ -48,6 +48,8 @@ class Backend:
 
     supports_gradients: ClassVar[bool] = True
     supports_jit: ClassVar[bool] = True
+    supports_sparse: ClassVar[bool] = False
+    """Whether the framework has sparse tensors, made of the parts that `sparse_parts` returns."""
     """Whether `jit` compiles (False: it returns the function unchanged)."""
     compiles_by_default: ClassVar[bool] = True
     """What `jit_compile="auto"` of a model comes to."""
@@ -174,6 +176,31 @@ class Backend:
     def unstacked(self, x: Array) -> list[Array]:
         """Return the slices of `x` along its first axis."""
         return [self.getitem(x, i) for i in range(x.shape[0])]
+
+    # -- sparse tensors, where the framework has them --------------------------------------------------------------
+
+    def is_sparse(self, x: Any) -> bool:
+        """Tell whether `x` is a sparse tensor of the framework."""
+        return False
+
+    def sparse_parts(self, x: Any) -> tuple[Array, Array, tuple] | None:
+        """Return indices (entries, depth), values (entries, *shape[depth:]) and shape; no two indices are equal.
+
+        None if they cannot be told.
+        """
+        raise NotImplementedError
+
+    def sparse(self, indices: Array, values: Array, shape: tuple, in_order: bool = True) -> Any:
+        """Return the sparse tensor of these parts, whose indices differ and, if `in_order`, go up."""
+        raise NotImplementedError
+
+    def coalesced(self, indices: Array, values: Array, shape: tuple) -> tuple[Array, Array]:
+        """Return different indices that go up, and the sums of the values that belong to them."""
+        raise NotImplementedError
+
+    def sparse_matmul(self, x: Any, y: Any) -> Any:
+        """Multiply matrices of which one at least is sparse; None to have them multiplied as dense ones."""
+        raise NotImplementedError
 
     # -- reduce, order ---------------------------------------------------------------------------------------------
 
@@ -561,6 +588,10 @@ class Backend:
 
     def seed(self, seed: int) -> None:
         """Seed the framework's own global generator, where it has one."""
+
+    def profiler(self, folder: str) -> Any:
+        """Return a context that records a profile into a folder of TensorBoard; RuntimeError where none can be made."""
+        raise RuntimeError(f"the {self.name} backend has no profiler")
 
     # -- bridges: programs written in the framework itself, used as layers ---------------------------------------------
 

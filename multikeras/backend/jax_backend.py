@@ -5,6 +5,7 @@ float64 and int64 are honoured where a dtype asks for them, without switching th
 
 import functools
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,8 @@ from jax._src.array import ArrayImpl  # the only spelling that does not start a 
 
 from multikeras import config
 from multikeras.backend import dtypes
-from multikeras.backend._jax_programs import JaxPrograms, JaxVariable, dtype_names, precision
+from multikeras.backend._jax_programs import WIDE, JaxPrograms, JaxVariable, dtype_names, precision
+from multikeras.backend._jax_sparse import SparseTensors
 from multikeras.backend.scope import stack
 from multikeras.backend.shapes import same_padding, transposed_size
 
@@ -41,7 +43,37 @@ def _wide_inside(f: Callable) -> Callable:
     return staticmethod(wrapped)
 
 
-class JaxBackend(JaxPrograms):
+def _as_integers(x, nan):
+    """Return integers in the order of the floats `x`, NaN as the largest ("max") or smallest ("min").
+
+    XLA compares subnormal floats as if they were 0.
+    """
+    if x.dtype.itemsize == 1:
+        x = x.astype("float32")
+    kind = np.dtype(f"int{x.dtype.itemsize * 8}")
+    bits = lax.bitcast_convert_type(x, kind)
+    size = bits & np.iinfo(kind).max
+    key = jnp.where(bits < 0, -size, size)
+    infinity = np.array(np.inf, x.dtype).view(kind)
+    return jnp.where(size > infinity, jnp.asarray(getattr(np.iinfo(kind), nan), kind), key)
+
+
+def _position_of(extreme: Callable, native: Callable, nan: str) -> Callable:
+    """Return argmax or argmin; JAX cannot lower its own for 64 bits inside a program that is otherwise of 32."""
+
+    def position(x, axis):
+        axis = axis % x.ndim
+        x = _as_integers(x, nan) if jnp.issubdtype(x.dtype, jnp.floating) else x
+        if dtype_names[x.dtype] not in WIDE:
+            return native(x, axis, np.int32)
+        found = x == extreme(x, axis, keepdims=True)
+        places = lax.broadcasted_iota(np.int32, x.shape, axis)
+        return jnp.min(jnp.where(found, places, np.int32(x.shape[axis])), axis)
+
+    return position
+
+
+class JaxBackend(SparseTensors, JaxPrograms):
     name = "jax"
     Tensor = ArrayImpl
     tensor_types = (jax.Array,)
@@ -143,8 +175,8 @@ class JaxBackend(JaxPrograms):
 
     max = _wide_inside(lambda x, axis=None, keepdims=False: jnp.max(x, axis, keepdims=keepdims))
     min = _wide_inside(lambda x, axis=None, keepdims=False: jnp.min(x, axis, keepdims=keepdims))
-    argmax = _wide_inside(lambda x, axis: lax.argmax(x, axis % x.ndim, np.int32))
-    argmin = _wide_inside(lambda x, axis: lax.argmin(x, axis % x.ndim, np.int32))
+    argmax = _wide_inside(_position_of(jnp.max, lax.argmax, "max"))
+    argmin = _wide_inside(_position_of(jnp.min, lax.argmin, "min"))
 
     def cumsum(self, x, axis):
         return jnp.cumsum(x, axis, dtype=x.dtype)
@@ -244,11 +276,12 @@ class JaxBackend(JaxPrograms):
     def max_pool(self, x, window, strides, padding, data_format):
         low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
         where = windows(x, window, strides, padding, data_format)
-        return lax.reduce_window(x, jnp.asarray(low, x.dtype), lax.max, *where)
+        return lax.reduce_window(x, np.asarray(low, x.dtype), lax.max, *where)
 
     def average_pool(self, x, window, strides, padding, data_format):
         where = windows(x, window, strides, padding, data_format)
-        zero = jnp.asarray(0, x.dtype)
+        # Not an array of JAX: under jit it would be traced, and sums over windows have a gradient only from a known 0.
+        zero = np.zeros((), x.dtype)
         total = lax.reduce_window(x, zero, lax.add, *where)
         if not any(map(any, where[-1])):
             return total / jnp.asarray(np.prod(window), x.dtype)
@@ -324,6 +357,11 @@ class JaxBackend(JaxPrograms):
     def synchronize(self, tree):
         jax.block_until_ready(tree)
 
+    def profiler(self, folder):
+        if sys.version_info < (3, 12):  # it crashes the interpreter: https://github.com/keras-team/keras/pull/20450
+            raise RuntimeError("profiling with the jax backend requires python >= 3.12")
+        return jax.profiler.trace(folder)
+
     def make_variable(self, value, trainable, name):
         _refuse_tracer(value, f"the initial value of Variable {name!r}")
         return value
@@ -340,6 +378,9 @@ class JaxBackend(JaxPrograms):
         _refuse_tracer(value, "the value assigned to a Variable")
         return value if value.sharding == store.sharding else jax.device_put(value, store.sharding)
 
+    def adopt(self, array):
+        return jax.device_put(array)
+
 
 _SCALAR_DTYPES = {bool: "bool", int: "int32", float: None, complex: "complex64"}
 
@@ -351,9 +392,6 @@ def _refuse_tracer(value, what):
             "Compile through multikeras (model.fit, multikeras.ops), which carries Variables along, or pass state in "
             "and out yourself with multikeras.StatelessScope or layer.stateless_call."
         )
-
-    def adopt(self, array):
-        return jax.device_put(array)
 
 
 def _array_of(xs, default):

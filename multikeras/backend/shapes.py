@@ -50,6 +50,13 @@ class UnknownSize(int):
 UNKNOWN = UnknownSize()
 
 
+class InvalidArgument(ValueError, IndexError, RuntimeError):
+    """An argument that does not fit: a ValueError on every backend.
+
+    It is an IndexError, as numpy's for axes, and a RuntimeError, as torch's, too: programs may catch these.
+    """
+
+
 def known(size: Any) -> bool:
     """Tell whether a dimension is a plain integer."""
     return size is not None and size is not UNKNOWN
@@ -110,7 +117,7 @@ def broadcast(*shapes: tuple) -> tuple:
 def canonical_axis(axis: int, rank: int, op: str = "axis") -> int:
     """Return `axis` counted from the front, refusing one that `rank` does not have."""
     if not -rank <= axis < max(rank, 1):
-        raise ValueError(f"{op}: axis={axis} is out of range for a tensor of rank {rank}.")
+        raise InvalidArgument(f"{op}: axis={axis} is out of range for a tensor of rank {rank}.")
     return axis % rank if rank else 0
 
 
@@ -120,7 +127,7 @@ def canonical_axes(axis, rank: int, op: str = "axis") -> tuple[int, ...]:
         return tuple(range(rank))
     axes = tuple(canonical_axis(a, rank, op) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     if len(set(axes)) != len(axes):
-        raise ValueError(f"{op}: axis={axis} names an axis twice.")
+        raise InvalidArgument(f"{op}: axis={axis} names an axis twice.")
     return axes
 
 

@@ -5,6 +5,7 @@ out, and where mistakes in shapes are found before there is data.
 """
 
 import contextlib
+import itertools
 import math
 from typing import Any
 
@@ -74,6 +75,7 @@ class SpecBackend(Backend):
     tensor_types = (Spec,)
     native_inexact = frozenset(name for name in dtypes.ALL if dtypes.is_inexact(name))
     supports_jit = False
+    supports_sparse = True
 
     # -- tensors ---------------------------------------------------------------------------------------------------
 
@@ -134,6 +136,12 @@ class SpecBackend(Backend):
 
     def zeros_like(self, x, dtype=None):
         return Spec(x.shape, x.dtype if dtype is None else dtypes.standardize_dtype(dtype), x.sparse)
+
+    def sparse(self, indices, values, shape, in_order=True):
+        return Spec(shape, values.dtype, sparse=True)
+
+    def coalesced(self, indices, values, shape):
+        return Spec((None, *indices.shape[1:]), indices.dtype), Spec((None, *values.shape[1:]), values.dtype)
 
     # -- reduce, order ---------------------------------------------------------------------------------------------
 
@@ -198,6 +206,16 @@ class SpecBackend(Backend):
              for i, s in enumerate(zip(*(x.sizes for x in xs)))),
             xs[0].dtype,
         )  # fmt: skip
+
+    def split(self, x, indices_or_sections, axis=0):
+        parts = super().split(x, indices_or_sections, axis)
+        if isinstance(indices_or_sections, int) or known(x.shape[axis]):
+            return parts
+        # The cuts lie inside, however long the dimension turns out to be.
+        cuts = [0, *map(int, indices_or_sections)]
+        sizes = [high - low if 0 <= low <= high else None for low, high in itertools.pairwise(cuts)]
+        axis %= x.ndim
+        return [Spec((*p.shape[:axis], n, *p.shape[axis + 1 :]), p.dtype) for p, n in zip(parts, [*sizes, None])]
 
     def pad(self, x, widths, mode="constant", value=0):
         if len(widths) != x.ndim:

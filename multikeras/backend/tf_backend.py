@@ -12,6 +12,7 @@ import numpy as np
 from multikeras import config
 from multikeras.backend import dtypes, shapes
 from multikeras.backend._tf_programs import DTYPE, Programs, VariableBase, tf
+from multikeras.backend._tf_sparse import SparseTensors
 
 R = tf.raw_ops
 
@@ -113,14 +114,17 @@ def _last(f):
     return run
 
 
-def _sort_key(x):
-    """Return signed integers ordered as `x` is, NaN last."""
-    if x.dtype in _HALF:
+def _sort_key(x, nan_last=True):
+    """Return signed integers ordered as `x` is, NaN last or first."""
+    if x.dtype in _HALF or x.dtype in _FLOAT8:
         x = _cast(x, tf.float32)
     if x.dtype in _KEY_BITS:
-        x = tf.where(x == 0, tf.zeros((), x.dtype), tf.where(x == x, x, tf.constant(np.nan, x.dtype)))
-        bits = tf.bitcast(x, _KEY_BITS[x.dtype])
-        return tf.where(bits < 0, tf.bitwise.bitwise_xor(bits, bits.dtype.max), bits)
+        # All by bits: comparisons of floats take subnormal ones for 0.
+        bits = R.Bitcast(input=x, type=_KEY_BITS[x.dtype])
+        size = R.BitwiseAnd(x=bits, y=bits.dtype.max)
+        nan = R.Greater(x=size, y=tf.bitcast(tf.constant(np.inf, x.dtype), bits.dtype))
+        key = R.SelectV2(condition=R.Less(x=bits, y=tf.zeros((), bits.dtype)), t=R.Neg(x=size), e=size)
+        return R.SelectV2(condition=nan, t=bits.dtype.max if nan_last else bits.dtype.min, e=key)
     if x.dtype in _SIGNED:
         bits = tf.bitcast(x, _SIGNED[x.dtype])
         return tf.bitwise.bitwise_xor(bits, tf.constant(bits.dtype.min, bits.dtype))
@@ -137,7 +141,7 @@ def _next_half(x, y):
     return tf.where((x < y) | (x > y), moved, tf.where(x == y, y, x + y))
 
 
-class TensorFlowBackend(Programs):
+class TensorFlowBackend(SparseTensors, Programs):
     """The primitives on TensorFlow."""
 
     name = "tensorflow"
@@ -311,18 +315,14 @@ class TensorFlowBackend(Programs):
     sum, prod = _reduction("Sum", "Any"), _reduction("Prod", "All")
     max, min = _reduction("Max", "Any"), _reduction("Min", "All")
 
-    def _argbest(self, op, best, x, axis):
-        if x.dtype.is_floating:
-            # The kernel skips NaN. Only a NaN differs from itself, and where one is, nothing equals `best`.
-            found = R.Equal(x=x, y=best(self, x, axis, True))
-            op, x = R.ArgMax, R.LogicalOr(x=found, y=R.NotEqual(x=x, y=x))
-        return op(input=x, dimension=axis, output_type=tf.int32)
-
     def argmax(self, x, axis):
-        return self._argbest(R.ArgMax, TensorFlowBackend.max, x, axis)
+        # The kernels skip NaN and take subnormal floats for 0; integers in the same order have neither.
+        x = _sort_key(x) if x.dtype.is_floating else x
+        return R.ArgMax(input=x, dimension=axis, output_type=tf.int32)
 
     def argmin(self, x, axis):
-        return self._argbest(R.ArgMin, TensorFlowBackend.min, x, axis)
+        x = _sort_key(x, nan_last=False) if x.dtype.is_floating else x
+        return R.ArgMin(input=x, dimension=axis, output_type=tf.int32)
 
     def cumsum(self, x, axis):
         return _wide(tf.cumsum, _BOOL)(x, axis=axis)

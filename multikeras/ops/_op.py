@@ -20,10 +20,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 from multikeras.backend import SPEC, current, dtypes
 from multikeras.backend.interface import Backend
 from multikeras.backend.shapes import UNKNOWN, Spec
+from multikeras.core import operation as operation  # gives operations their configs
 from multikeras.core import tree
 from multikeras.core.node import KerasTensor, Operation, as_spec
 from multikeras.core.serialization import deserialize_keras_object
 from multikeras.core.variable import Variable
+from multikeras.ops._sparse import RULES
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -153,6 +155,7 @@ def _build(
     names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     natives = frozenset((current.Tensor, *current.fast_types))
     native_inexact = current.native_inexact
+    sparse_rule = RULES.get(name) if current.supports_sparse else None
 
     def all_native(xs, alike):
         """Tell whether all are concrete tensors, `alike`: of one dtype."""
@@ -194,6 +197,10 @@ def _build(
             if _contains_keras_tensor(args) or _contains_keras_tensor(kwargs):
                 return _symbolic_call(public, names, tensors, args, kwargs)
             return on(SPEC, *args, **kwargs)
+        if sparse_rule is not None and any(map(current.is_sparse, args[0] if sequence and args else args)):
+            result = sparse_rule(current, public, *args, **kwargs)
+            if result is not None:
+                return result
         return implementation(*prepare(current, args), **kwargs)
 
     # One closure a number of tensors: what an eager call of small tensors costs is decided here.

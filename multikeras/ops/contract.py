@@ -10,9 +10,12 @@ from multikeras.ops._op import convert, convert_together, face, op
 from multikeras.ops.reduce import widened
 
 
-def _wide_enough(B, *xs: Tensor) -> list[Tensor]:
-    """Return int8 tensors as int32, so that their products can be added; others as they are."""
-    return [B.cast(x, "int32") for x in xs] if B.dtype(xs[0]) == "int8" else list(xs)
+def _together(B, xs: Any) -> list[Tensor]:
+    """Return tensors of one dtype; those that all are int8 as int32, so that their products can be added."""
+    xs = [convert(B, x) if hasattr(x, "dtype") else x for x in xs]
+    if all(getattr(x, "dtype", None) is not None and B.dtype(x) == "int8" for x in xs):
+        return [B.cast(x, "int32") for x in xs]
+    return convert_together(B, xs, False)
 
 
 @face(tensors=2)
@@ -24,7 +27,7 @@ def matmul(B, x1: Any, x2: Any) -> Tensor:
     """
     if B.dtype(x1) == B.dtype(x2) != "int8":
         return B.matmul(x1, x2)
-    return B.matmul(*_wide_enough(B, *convert_together(B, (x1, x2), False)))
+    return B.matmul(*_together(B, (x1, x2)))
 
 
 @face(tensors=0)
@@ -41,7 +44,7 @@ def einsum(B, subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
     kwargs.pop("optimize", None)
     if kwargs:
         raise TypeError(f"einsum: unknown argument {next(iter(kwargs))!r}.")
-    xs = convert_together(B, operands, False)
+    xs = _together(B, operands)
     terms = subscripts.replace(" ", "").split("->")[0].split(",")
     if len(terms) != len(xs):
         raise ValueError(f"einsum: subscripts={subscripts!r} names {len(terms)} operands, {len(xs)} were given.")
@@ -49,7 +52,7 @@ def einsum(B, subscripts: str, *operands: Any, **kwargs: Any) -> Tensor:
         letters = "".join(terms).replace(".", "")
         kept = sorted(c for c in set(letters) if letters.count(c) == 1)
         subscripts += "->" + ("..." if "..." in subscripts else "") + "".join(kept)
-    return B.einsum(subscripts.replace(" ", ""), *_wide_enough(B, *xs))
+    return B.einsum(subscripts.replace(" ", ""), *xs)
 
 
 @op(tensors=2, promote=True)

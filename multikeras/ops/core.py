@@ -90,6 +90,8 @@ def convert_to_tensor(x: Any, dtype: Any = None, sparse: bool | None = None, rag
         return x if dtype in (None, x.dtype) else cast(x, dtype)
     if is_symbolic(x):
         return SPEC.asarray(x, dtype)
+    if sparse is not False and current.is_sparse(x):
+        return x if dtype is None else cast(x, dtype)
     x = convert(current, x)
     return x if dtype is None or x is None else current.asarray(x, dtype)
 
@@ -113,7 +115,7 @@ def is_tensor(x: Any) -> bool:
     >>> ops.is_tensor(ops.ones(3)), ops.is_tensor([1.0])
     (True, False)
     """
-    return current.is_tensor(x)
+    return current.is_tensor(x) or current.is_sparse(x)
 
 
 def shape(x: Any) -> tuple:
@@ -125,6 +127,8 @@ def shape(x: Any) -> tuple:
     """
     if isinstance(x, KerasTensor):
         return x.shape
+    if current.is_sparse(x):
+        return tuple(x.shape)
     return SPEC.shape(x) if isinstance(x, Spec) else current.shape(convert(current, x))
 
 

@@ -3,7 +3,7 @@
 import math
 
 from multikeras.backend import dtypes
-from multikeras.backend.shapes import canonical_axes, known
+from multikeras.backend.shapes import InvalidArgument, canonical_axes, known
 from multikeras.ops._op import convert, face, op
 from multikeras.ops.transforms import jvp as jvp
 
@@ -355,7 +355,7 @@ def norm(B, x, ord=None, axis=None, keepdims=False):
     """
     rank = len(x.shape)
     if axis is None and ord is not None and rank not in (1, 2):
-        raise ValueError(
+        raise InvalidArgument(
             f"norm: with ord={ord!r} and no axis, x must be a vector or matrix,"
             f" got shape {tuple(x.shape)}."
         )
@@ -364,9 +364,9 @@ def norm(B, x, ord=None, axis=None, keepdims=False):
         return _power_norm(B, x, 2, axes, keepdims)
     valid = {1: "a number", 2: "1, -1, 2, -2, inf, -inf, 'fro' or 'nuc'"}.get(len(axes))
     if valid is None:
-        raise ValueError(f"norm: ord={ord!r} needs one axis or two, got axis={axis!r}.")
+        raise InvalidArgument(f"norm: ord={ord!r} needs one axis or two, got axis={axis!r}.")
     if (len(axes) == 1 and isinstance(ord, str)) or (len(axes) == 2 and ord not in (1, -1, 2, -2, math.inf, -math.inf, "nuc")):
-        raise ValueError(
+        raise InvalidArgument(
             f"norm: Invalid `ord` argument for {'vector' if len(axes) == 1 else 'matrix'} norm: "
             f"expected {valid}. Received: ord={ord}"
         )

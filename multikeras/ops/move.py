@@ -127,8 +127,8 @@ def broadcast_to(B, x: Any, shape: Any) -> Tensor:
 
 
 @face(sequence=True, promote=True)
-def concatenate(B, xs: Sequence[Any], axis: int | None = 0) -> Tensor:
-    """Join tensors along an axis they have; None joins all entries in order.
+def concatenate(B, xs: Sequence[Any], axis: int = 0) -> Tensor:
+    """Join tensors along an axis they have.
 
     >>> ops.concatenate([[1, 2], [3]]).shape == (3,)
     True
@@ -136,7 +136,7 @@ def concatenate(B, xs: Sequence[Any], axis: int | None = 0) -> Tensor:
     if not xs:
         raise ValueError("concatenate: xs is empty; at least one tensor is needed.")
     if axis is None:
-        return B.concatenate([B.reshape(x, (-1,)) for x in xs], 0)
+        raise ValueError("concatenate: axis must be an int, got None. Flatten the tensors with `ravel` first.")
     return B.concatenate(xs, canonical_axis(axis, len(xs[0].shape), "concatenate"))
 
 

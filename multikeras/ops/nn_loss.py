@@ -4,7 +4,7 @@ import math
 
 from multikeras import config
 from multikeras.backend import dtypes
-from multikeras.backend.shapes import canonical_axis, known
+from multikeras.backend.shapes import Spec, canonical_axis, known
 from multikeras.ops._op import convert, op
 
 
@@ -19,8 +19,21 @@ def one_hot(B, x, num_classes, axis=-1, dtype=None, sparse=False):
     dtype = dtypes.standardize_dtype(dtype)
     x = B.cast(x, "int32") if not dtypes.is_int(B.dtype(x)) else x
     axis = canonical_axis(axis, len(x.shape) + 1, "one_hot")
+    if sparse and B.supports_sparse:
+        return _one_hot_entries(B, x, num_classes, axis, dtype)
     classes = B.reshape(B.arange(0, num_classes, 1, B.dtype(x)), (num_classes,) + (1,) * (len(x.shape) - axis))
     return B.cast(B.equal(B.expand_dims(x, axis), classes), dtype)
+
+
+def _one_hot_entries(B, x, num_classes, axis, dtype):
+    """Return `one_hot` as a sparse tensor, with a 0 for each entry out of range."""
+    sizes = tuple(B.shape(x))
+    flat = B.cast(B.reshape(x, (-1,)), "int32")
+    inside = B.bitwise_and(flat >= 0, flat < num_classes)
+    places = B.meshgrid(*(B.arange(0, n, 1, "int32") for n in sizes), indexing="ij")
+    columns = [B.reshape(place, (-1,)) for place in places]
+    columns.insert(axis, B.where(inside, flat, B.asarray(0, "int32")))
+    return B.sparse(B.stack(columns, 1), B.cast(inside, dtype), (*sizes[:axis], num_classes, *sizes[axis:]), in_order=False)
 
 
 @op
@@ -34,7 +47,22 @@ def multi_hot(B, inputs, num_classes=None, axis=-1, dtype=None, sparse=False, **
     num_classes = kwargs.pop("num_tokens", num_classes)
     if num_classes is None:
         raise ValueError("multi_hot: give num_classes.")
-    return B.max(B.one_hot(B.cast(inputs, "int32"), num_classes, axis, dtype), 1 if len(inputs.shape) > 1 else 0)
+    x, tokens = B.cast(inputs, "int32"), 1 if len(inputs.shape) > 1 else 0
+    if sparse and B.supports_sparse:
+        return _multi_hot_entries(B, B.one_hot(x, num_classes, axis, "int32", True), tokens, dtype)
+    return B.max(B.one_hot(x, num_classes, axis, dtype), tokens)
+
+
+def _multi_hot_entries(B, encoded, tokens, dtype):
+    """Return a sparse encoding without its dimension `tokens`: 1 where some token has 1."""
+    shape = tuple(n for i, n in enumerate(encoded.shape) if i != tokens)
+    dtype = dtypes.standardize_dtype(dtype)
+    if isinstance(encoded, Spec):
+        return Spec(shape, dtype, sparse=True)
+    indices, values, _ = B.sparse_parts(encoded)
+    kept = B.concatenate([indices[:, :tokens], indices[:, tokens + 1 :]], 1)
+    indices, values = B.coalesced(kept, values, shape)
+    return B.sparse(indices, B.cast(values > 0, dtype), shape)
 
 
 def _check_like(op_name, target, output, dimensions=slice(None)):

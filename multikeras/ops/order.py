@@ -3,13 +3,19 @@
 import math
 from typing import Any
 
-from multikeras.backend import dtypes
-from multikeras.backend.shapes import canonical_axes, known
+from multikeras.backend.shapes import canonical_axes, canonical_axis, known
 from multikeras.ops import _sizes
 from multikeras.ops._common import Tensor, constant, integers, is_value, not_bool, together
 from multikeras.ops._op import convert, face, op
 
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def _ordered(arrange: Any, name: str, B, x: Tensor, axis: Any) -> Tensor:
+    if axis is None:
+        return arrange(B.reshape(x, (-1,)), 0)
+    axis = canonical_axis(axis, max(len(x.shape), 1), name)
+    return arrange(x, axis) if len(x.shape) else B.reshape(arrange(B.reshape(x, (1,)), 0), ())
 
 
 @face
@@ -19,7 +25,7 @@ def sort(B, x: Any, axis: int | None = -1) -> Tensor:
     >>> [int(v) for v in ops.sort([3, 1, 2])]
     [1, 2, 3]
     """
-    return B.sort(B.reshape(x, (-1,)), 0) if axis is None else B.sort(x, axis)
+    return _ordered(B.sort, "sort", B, x, axis)
 
 
 @face
@@ -29,8 +35,7 @@ def argsort(B, x: Any, axis: int | None = -1) -> Tensor:
     >>> [int(v) for v in ops.argsort([3, 1, 2])]
     [1, 2, 0]
     """
-    x = not_bool(B, x)
-    return B.argsort(B.reshape(x, (-1,)), 0) if axis is None else B.argsort(x, axis)
+    return _ordered(B.argsort, "argsort", B, not_bool(B, x), axis)
 
 
 @op
@@ -40,8 +45,7 @@ def argpartition(B, x: Any, kth: int, axis: int | None = -1) -> Tensor:
     >>> int(ops.argpartition([3, 1, 2], 1)[1])
     2
     """
-    x = not_bool(B, x)
-    return B.argsort(B.reshape(x, (-1,)), 0) if axis is None else B.argsort(x, axis)
+    return _ordered(B.argsort, "argpartition", B, not_bool(B, x), axis)
 
 
 @face(tensors=2, promote=True)
@@ -220,7 +224,11 @@ def bincount(B, x: Any, weights: Any = None, minlength: int = 0, sparse: bool = 
     if len(x.shape) == 2:
         rows = B.broadcast_to(B.reshape(B.arange(0, B.shape(x)[0], 1, "int32"), (-1, 1, 1)), B.shape(at))
         at = B.concatenate([rows, at], -1)
-    return B.scatter(counts, at, weights, "add")
+    counts = B.scatter(counts, at, weights, "add")
+    if not sparse or not B.supports_sparse:
+        return counts
+    places = B.meshgrid(*(B.arange(0, n, 1, "int32") for n in B.shape(counts)), indexing="ij")
+    return B.sparse(B.stack([B.reshape(p, (-1,)) for p in places], 1), B.reshape(counts, (-1,)), tuple(B.shape(counts)))
 
 
 @op(inexact=True)
@@ -270,12 +278,6 @@ def isin(B, x1: Any, x2: Any, assume_unique: bool = False, invert: bool = False)
     return B.bitwise_not(found) if invert else found
 
 
-def _differ(B, a: Tensor, b: Tensor) -> Tensor:
-    """Tell where two differ, taking NaN for equal to itself."""
-    differ = B.bitwise_not(B.equal(a, b))
-    return differ & ~(B.isnan(a) & B.isnan(b)) if dtypes.is_inexact(B.dtype(a)) else differ
-
-
 def _sorted_rows(B, rows: Tensor) -> tuple[Tensor, Tensor]:
     """Return the order that sorts rows by their first column, then the second, ... and which of them are new."""
     n = B.shape(rows)[0]
@@ -285,7 +287,7 @@ def _sorted_rows(B, rows: Tensor) -> tuple[Tensor, Tensor]:
         order = B.take(order, B.argsort(B.take(B.getitem(rows, (slice(None), column)), order, 0), 0), 0)
     rows = B.take(rows, order, 0)
     before = B.take(rows, B.maximum(number - 1, number * 0), 0)
-    return order, B.bitwise_or(is_value(B, number, 0), B.any(_differ(B, rows, before), 1))
+    return order, B.bitwise_or(is_value(B, number, 0), B.any(B.bitwise_not(B.equal(rows, before)), 1))
 
 
 @face
@@ -302,7 +304,7 @@ def unique(
 ) -> Any:
     """Return the distinct entries, sorted; with `axis`, the distinct slices along it.
 
-    `size` fixes how many are returned (needed in compiled functions on JAX): fewer are filled up with
+    Each NaN is distinct. `size` fixes how many are returned (needed in compiled functions on JAX): fewer are filled up with
     `fill_value`, by default the first. On request the indices of first occurrences, the index into the
     result for each entry, and the counts follow.
 

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from multikeras.backend import dtypes
-from multikeras.backend.shapes import reduced
+from multikeras.backend.shapes import canonical_axes, reduced
 from multikeras.ops import _sizes
 from multikeras.ops._common import Tensor, as_bool, constant, not_bool, together
 from multikeras.ops._op import convert, face, op
@@ -230,10 +230,12 @@ def average(B, x: Any, axis: Axis = None, weights: Any = None) -> Tensor:
 
 
 def _cumulate(add, B, x, axis, dtype):
-    if isinstance(axis, (tuple, list)) and len(axis) == 1:
-        axis = axis[0]
     x = B.cast(x, dtypes.standardize_dtype(dtype)) if dtype is not None else not_bool(B, x)
-    return add(B.reshape(x, (-1,)), 0) if axis is None else add(x, axis)
+    if axis is None:
+        return add(B.reshape(x, (-1,)), 0)
+    for a in canonical_axes(axis, len(x.shape), "cumulative operation"):
+        x = add(x, a)
+    return x
 
 
 @face

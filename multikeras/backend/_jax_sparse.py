@@ -1,0 +1,43 @@
+"""Sparse arrays of JAX, `BCOO`, by their parts. Its module is imported with the first of them: it takes long."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+
+@functools.cache
+def _sparse():
+    from jax.experimental import sparse
+
+    return sparse
+
+
+class SparseTensors:
+    """The primitives on sparse arrays."""
+
+    supports_sparse = True
+
+    def is_sparse(self, x):
+        return hasattr(x, "todense") and type(x).__name__ == "BCOO"
+
+    def sparse_parts(self, x):
+        if x.n_batch:
+            x = _sparse().bcoo_update_layout(x, n_batch=0)
+        shape = tuple(x.shape)
+        if x.unique_indices:
+            return x.indices, x.data, shape
+        return (*self.coalesced(x.indices, x.data, shape), shape)
+
+    def sparse(self, indices, values, shape, in_order=True):
+        return _sparse().BCOO((values, indices), shape=shape, unique_indices=True, indices_sorted=False)
+
+    def coalesced(self, indices, values, shape):
+        x = _sparse().BCOO((values, indices), shape=shape)
+        # A function being compiled keeps the number of entries, the spare ones out of bounds.
+        traced = isinstance(indices, jax.core.Tracer)
+        x = _sparse().bcoo_sum_duplicates(x, nse=indices.shape[0] if traced else None)
+        return x.indices, x.data
+
+    def sparse_matmul(self, x, y):
+        return _sparse().sparsify(jnp.matmul)(x, y)
