@@ -188,19 +188,19 @@ class Backend:
 
         None if they cannot be told.
         """
-        raise NotImplementedError
+        raise TypeError(f"{self.name} has no sparse tensors.")
 
     def sparse(self, indices: Array, values: Array, shape: tuple, in_order: bool = True) -> Any:
         """Return the sparse tensor of these parts, whose indices differ and, if `in_order`, go up."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} has no sparse tensors.")
 
     def coalesced(self, indices: Array, values: Array, shape: tuple) -> tuple[Array, Array]:
         """Return different indices that go up, and the sums of the values that belong to them."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} has no sparse tensors.")
 
     def sparse_matmul(self, x: Any, y: Any) -> Any:
         """Multiply matrices of which one at least is sparse; None to have them multiplied as dense ones."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} has no sparse tensors.")
 
     # -- reduce, order ---------------------------------------------------------------------------------------------
 

@@ -714,5 +714,8 @@ class TorchBackend(TorchPrograms):
     def seed(self, seed):
         torch.manual_seed(seed)
 
+    def profiler(self, folder):
+        return torch.profiler.profile(on_trace_ready=torch.profiler.tensorboard_trace_handler(folder))
+
 
 BACKEND = TorchBackend

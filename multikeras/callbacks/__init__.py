@@ -13,4 +13,5 @@ from multikeras.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckp
 from multikeras.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
 from multikeras.callbacks.remote_monitor import RemoteMonitor as RemoteMonitor
 from multikeras.callbacks.swap_ema_weights import SwapEMAWeights as SwapEMAWeights
+from multikeras.callbacks.tensorboard import TensorBoard as TensorBoard
 from multikeras.callbacks.terminate_on_nan import TerminateOnNaN as TerminateOnNaN

@@ -10,6 +10,7 @@ from multikeras.callbacks.history import History
 from multikeras.callbacks.progbar_logger import ProgbarLogger
 from multikeras.core import tree
 
+
 class CallbackList(Callback):
     """A list of callbacks, called in order.
 

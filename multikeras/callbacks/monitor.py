@@ -37,7 +37,7 @@ class MonitorCallback(Callback):
     ):
         super().__init__()
         if mode not in ("auto", "min", "max"):
-            warnings.warn(f"{type(self).__name__}: mode={mode!r} is unknown, auto is used.", stacklevel=3)
+            warnings.warn(f"{type(self).__name__} mode {mode!r} is unknown, 'auto' is used in its place.", stacklevel=3)
             mode = "auto"
         self.monitor, self.mode, self.best, self.min_delta = monitor, mode, baseline, abs(min_delta)
         self.monitor_op: Any = None

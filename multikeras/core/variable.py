@@ -1,6 +1,7 @@
 """`Variable`: a named tensor that layers and optimizers read and write, on any backend."""
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from multikeras.core import budget, naming
 from multikeras.core.node import standardize_shape
 
 _AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
+_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
 _SYNCHRONIZATIONS = (None, "none", "on_read", "on_write", "auto")
 
 
@@ -79,6 +81,7 @@ class Variable(current.VariableBase):
             self._shape = standardize_shape(shape)
             if None in self._shape:
                 raise ValueError(f"Variable {name!r}: shape={self._shape} must be fully known.")
+            self._refuse_absurd()
             if scope.refuses_variables():
                 raise ValueError(
                     f"Variable {name!r} cannot be created here: variables are redirected. Create it before, "
@@ -98,6 +101,15 @@ class Variable(current.VariableBase):
                 raise ValueError(f"Variable {name!r}: shape={tuple(shape)} but the value has {tuple(value.shape)}.")
             self._dtype, self._shape = current.dtype(value), tuple(value.shape)
         self._store = current.make_variable(value, self._trainable, self._path)
+
+    def _refuse_absurd(self):
+        """Refuse what no memory holds before a framework tries, as some end the process then."""
+        size = math.prod(self._shape) * dtypes.numpy_dtype(self._dtype).itemsize
+        if size > 4 * _MEMORY:
+            raise MemoryError(
+                f"Variable {self._path!r} of shape {self._shape} and dtype {self._dtype} needs {size / 2**30:,.0f} GiB; this "
+                f"machine has {_MEMORY / 2**30:,.0f} GiB. Look for a size that is too large, e.g. units or input_dim."
+            )
 
     def _compute_initial(self):
         return self.converted(self._initializer(self._shape, dtype=self._dtype))

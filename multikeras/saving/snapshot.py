@@ -42,7 +42,7 @@ def read(path: str | os.PathLike) -> Any:
     try:
         with zipfile.ZipFile(path) as archive:
             return _decoded(json.loads(archive.read(_STATE)), lambda i: _array(archive, i))
-    except (zipfile.BadZipFile, KeyError, EOFError, ValueError, TypeError, zlib.error, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, LookupError, EOFError, ValueError, TypeError, RuntimeError) as error:
         raise ValueError(
             f"{str(Path(path))!r} is damaged, cut off or no snapshot: {error}. Delete it to begin without it."
         ) from error

@@ -33,7 +33,8 @@ class Epochs:
 
     def _following(self, batches):
         try:
-            for batch, self._position in overlapped(batches, to_native, self._now if self.tracked else _nothing):
+            for batch, position in overlapped(batches, to_native, self._now if self.tracked else _nothing):
+                self._position = position
                 yield batch
         finally:
             self._position = None

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import threading
 import warnings
 from typing import Any
 
@@ -27,6 +28,7 @@ from multikeras.training.run import Run
 from multikeras.training.step import Steps
 from multikeras.utils.arrays import unpack_x_y_sample_weight
 
+_building = threading.RLock()  # threads that predict with one model build it once
 _STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
 
 
@@ -488,7 +490,8 @@ class Trainer(Steps):
         """Return the outputs for one batch as numpy arrays."""
         batch = tree.map_structure(lambda leaf: current.asarray(as_rows(leaf, "x")), x)
         if not self.built:  # type: ignore[attr-defined]
-            self._build_from((batch,))
+            with _building:
+                self._build_from((batch,))
         with current.no_gradients():
             outputs = self._the_programs().single("predict_step")((batch,))
         return tree.map_structure(current.to_numpy, outputs)
@@ -529,7 +532,8 @@ class Trainer(Steps):
         )  # fmt: skip
         if needs or isinstance(source, Arrays):
             batch = _first_rows(source) if isinstance(source, Arrays) else source.peek()
-            self._build_from(batch, training)
+            with contextlib.nullcontext() if self.built else _building:  # type: ignore[attr-defined]
+                self._build_from(batch, training)
         if training and self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
         elif training is not None and self.optimizer is not None and self.optimizer.built:

@@ -113,7 +113,7 @@ def model_to_dot(
             dot.add_subgraph(inner)
         else:
             dot.add_node(pydot.Node(_identifier(layer), label=_label(layer, shown)))
-    for start, end in _arrows(layers):
+    for start, end in arrows(layers):
         start, end = _edge_of(start, expand_nested, -1), _edge_of(end, expand_nested, 0)
         dot.add_edge(pydot.Edge(_identifier(start), _identifier(end)))
     return dot
@@ -129,17 +129,18 @@ def _edge_of(layer: Any, expand: bool, which: int) -> Any:
     return _edge_of(inner[which], expand, which) if expand and inner else layer
 
 
-def _arrows(layers: list) -> list[tuple[Any, Any]]:
+def arrows(layers: list) -> list[tuple[Any, Any]]:
+    """Return the pairs of layers whose first feeds the second."""
     inside = {id(layer) for layer in layers}
-    arrows = []
+    found = []
     for layer in layers:
         for node in getattr(layer, "_inbound_nodes", ()):
             for parent in node.parents():
                 pair = (parent.operation, layer)
-                if id(parent.operation) in inside and pair not in arrows:
-                    arrows.append(pair)
+                if id(parent.operation) in inside and pair not in found:
+                    found.append(pair)
     # A Sequential model that was built without symbolic calls.
-    return arrows or list(itertools.pairwise(layers))
+    return found or list(itertools.pairwise(layers))
 
 
 def _label(layer: Any, shown: dict[str, bool]) -> str:
