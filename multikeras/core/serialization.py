@@ -315,9 +315,9 @@ class _naming:
             return
         place = [_label(self.config), *getattr(error, "place", [])]
         if isinstance(error, self.unclear):
+            what = f"{error} is missing" if type(error) is KeyError else f"{type(error).__name__}: {_short(error)}"
             clear = ValueError(
-                f"{_label(self.config)} could not be made from its config ({type(error).__name__}: {_short(error)}). "
-                f"Config: {_short(self.config)}"
+                f"{_label(self.config)} could not be made from its config ({what}). Config: {_short(self.config)}"
             )
             clear.place = place  # type: ignore[attr-defined]
             raise clear from error

@@ -65,6 +65,9 @@ def hdf5(file: str | os.PathLike | BinaryIO, name: str | None = None) -> Iterato
             raise ValueError(f"{name} is damaged or no HDF5 file: {error}.") from error
         try:
             _check_tree(h5, stream.seek(0, os.SEEK_END), name)
+        except (OSError, RuntimeError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+            raise ValueError(f"{name} is damaged: {error}.") from error
+        try:
             yield h5
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{name} is damaged: {error}.") from error

@@ -121,7 +121,11 @@ def test_a_step_of_the_writing_fails(tmp_path, monkeypatch, ending, name):
 def test_files_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch):
     steps = []
     fsync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(f"sync {os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))}"), fsync(fd)))
+
+    def name_of(descriptor):
+        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(f"sync {name_of(fd)}"), fsync(fd)))
     monkeypatch.setattr(os, "replace", lambda a, b: (steps.append("rename"), replace(a, b)))
     save(model(1), tmp_path / "model.weights.h5")
     assert len(steps) == 3
@@ -212,7 +216,8 @@ def test_threads_that_save_to_one_path(tmp_path, ending):
 
 
 def open_files():
-    return sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}"))
+    links = (f"/proc/self/fd/{descriptor}" for descriptor in os.listdir("/proc/self/fd"))
+    return sorted(os.readlink(link) for link in links if os.path.lexists(link))
 
 
 @pytest.mark.parametrize("ending", FORMATS)

@@ -1,0 +1,74 @@
+"""Loads damaged files, one after the other, in a process that may take only so much memory and die of it.
+
+For each case one line: `begin I`, then `end I KIND` or `end I WRONG message`.
+"""
+
+import itertools
+import os
+import random
+import resource
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import mutations
+import numpy as np
+
+ROOM = 2**30
+SECONDS = 20
+
+
+def too_slow(*_):
+    raise AssertionError(f"still loading after {SECONDS} seconds")
+
+
+def outcome(path: Path, model, expected: list | None) -> str:
+    """Return what loading a file did: the kind of its one clear error, "loaded", or what is wrong about it.
+
+    `expected` are the weights that a damaged file must give if it gives any.
+    """
+    begin = time.perf_counter()
+    try:
+        weights = mutations.load(path, model)
+        same = expected is None or all(map(np.array_equal, weights, expected, itertools.repeat(True)))
+        return "loaded" if same else "WRONG numbers, without an error"
+    except (ValueError, TypeError) as error:
+        text = str(error)
+        if any(hint in text for hint in ("MemoryError", "allocate", "Recursion", "KeyError:")):
+            return f"WRONG a clear error hides {text!r}"[:400]
+        if path.name not in text and path.name != "m.json":
+            return f"WRONG {type(error).__name__} without the file: {text!r}"[:400]
+        return type(error).__name__
+    except OSError as error:
+        return f"WRONG OSError {error}"
+    except BaseException as error:
+        spent = time.perf_counter() - begin
+        return f"WRONG {type(error).__name__} {error} after {spent:.1f} s".replace("\n", " ")[:400]
+
+
+def main(name: str, kind: str, first: int, last: int) -> None:
+    warnings.simplefilter("ignore")
+    folder = Path(tempfile.mkdtemp())
+    model, files = mutations.originals(folder)
+    weights = mutations.load(folder / name, model)
+    expected = weights if kind == "bytes" and not name.startswith("bare") else None
+    mutate = mutations.STRUCTURAL[name] if kind == "structural" else mutations.damaged
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    signal.signal(signal.SIGALRM, too_slow)
+    for i in range(first, last):
+        (folder / name).write_bytes(mutate(files[name], random.Random(f"{name} {kind} {i}")))
+        print("begin", i, flush=True)
+        signal.alarm(SECONDS)
+        result = outcome(folder / name, model, expected)
+        signal.alarm(0)
+        print("end", i, result, flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
