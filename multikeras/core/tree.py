@@ -25,6 +25,11 @@ def flatten(structure: Any) -> list:
     return optree.tree_leaves(structure, none_is_leaf=True, namespace="multikeras")  # pyright: ignore[reportArgumentType]
 
 
+def form(structure: Any) -> Any:
+    """Return how `structure` is nested, whatever its leaves: equal and hashed alike for equal forms."""
+    return optree.tree_structure(structure, none_is_leaf=True, namespace="multikeras")  # pyright: ignore[reportArgumentType]
+
+
 def pack_sequence_as(structure: Any, flat_sequence: Iterable) -> Any:
     """Return leaves arranged like `structure`."""
     leaves = list(flat_sequence)

@@ -39,6 +39,8 @@ class Programs:
     def __init__(self, model: Any):
         self.model = model
         self.compiled: dict[Any, Callable] = {}
+        self.accepted: set[Any] = set()
+        """Kinds of arrays that were found to fit the model."""
         self.seconds_per_step: dict[str, float] = {}
         self.kept: dict[str, Kept] = {}
         self.chunkless: set[str] = set()

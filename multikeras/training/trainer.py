@@ -530,13 +530,17 @@ class Trainer(Steps):
                 or (self._compiled_metrics is not None and not self._compiled_metrics.built)
             )
         )  # fmt: skip
-        if needs or isinstance(source, Arrays):
+        kind = (training, source.kind()) if isinstance(source, Arrays) else None
+        if needs or (kind is not None and kind not in self._the_programs().accepted):
             batch = _first_rows(source) if isinstance(source, Arrays) else source.peek()
             with contextlib.nullcontext() if self.built else _building:  # type: ignore[attr-defined]
                 self._build_from(batch, training)
+            self._the_programs().accepted.add(kind)
+        if training is None:
+            return
         if training and self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
-        elif training is not None and self.optimizer is not None and self.optimizer.built:
+        elif self.optimizer is not None and self.optimizer.built:
             _check_same_variables(self)
         self._watch_trainable()
 

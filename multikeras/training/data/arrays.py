@@ -183,10 +183,22 @@ class Arrays(Source):
         for start in range(skip * self.batch_size, self.rows, self.batch_size):
             stop = min(start + self.batch_size, self.rows)
             if order is None:
-                yield tree.map_structure(lambda a: None if a is None else a[start:stop], self.tensors)  # noqa: B023
+                yield self._between(start, stop)
             else:
                 rows = current.asarray(order[start:stop], "int32")
                 yield tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), self.tensors)  # noqa: B023
+
+    def _between(self, start: int, stop: int) -> Any:
+        """Return rows as native tensors, cut before they go to the device if the whole is not there anyway."""
+        arrays = self._data if self._on_device is None else self._on_device
+        if start == 0 and stop == self.rows:
+            return self.tensors
+        return tree.map_structure(lambda a: None if a is None else current.asarray(a[start:stop]), arrays)
+
+    def kind(self) -> Any:
+        """Return what arrays have in common that fit the same models: structure, shapes of rows, dtypes."""
+        leaves = tree.flatten(self._data)
+        return tree.form(self._data), tuple([None if a is None else (tuple(a.shape[1:]), a.dtype) for a in leaves])
 
     def split(self, fraction: float) -> tuple["Arrays", "Arrays"]:
         """Return the first rows and the last `fraction` of them."""
