@@ -462,6 +462,10 @@ class Programs(Backend):
     def profiler(self, folder):
         return tf.profiler.experimental.Profile(folder)
 
+    def device_memory(self):
+        devices = tf.config.list_logical_devices("GPU")
+        return tf.config.experimental.get_memory_info(devices[0].name)["peak"] if devices else None
+
     bridges = frozenset(("saved_model",))
 
     def load_endpoints(self, path):
