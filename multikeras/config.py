@@ -17,10 +17,10 @@ from typing import Any
 __all__ = [
     "backend", "disable_flash_attention", "disable_interactive_logging", "disable_traceback_filtering",
     "dtype_policy", "enable_flash_attention", "enable_interactive_logging", "enable_traceback_filtering",
-    "enable_unsafe_deserialization", "epsilon", "floatx", "image_data_format", "is_flash_attention_enabled",
+    "enable_unsafe_deserialization", "epsilon", "fast_dev_run", "floatx", "image_data_format", "is_flash_attention_enabled",
     "is_interactive_logging_enabled", "is_nnx_enabled", "is_traceback_filtering_enabled", "max_epochs",
-    "max_steps_per_epoch", "set_backend", "set_dtype_policy", "set_epsilon", "set_floatx",
-    "set_image_data_format", "set_max_epochs", "set_max_steps_per_epoch", "set_random",
+    "max_steps_per_epoch", "overfit_batches", "set_backend", "set_dtype_policy", "set_epsilon", "set_fast_dev_run",
+    "set_floatx", "set_image_data_format", "set_max_epochs", "set_max_steps_per_epoch", "set_overfit_batches", "set_random",
 ]  # fmt: skip
 
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
@@ -72,6 +72,8 @@ class _Settings:
     unsafe_deserialization = False
     max_epochs = _limit("MAX_EPOCHS")
     max_steps_per_epoch = _limit("MAX_STEPS_PER_EPOCH")
+    fast_dev_run = _limit("FAST_DEV_RUN")
+    overfit_batches = _limit("OVERFIT_BATCHES")
     dtype_policy: Any = None
 
 
@@ -128,7 +130,7 @@ def set_random(mode: str) -> None:
 
 def max_epochs() -> int | None:
     """Return the cap on the epochs of any `fit`, None for no cap."""
-    return _settings.max_epochs
+    return 1 if _settings.fast_dev_run else _settings.max_epochs
 
 
 def set_max_epochs(max_epochs: int | None) -> None:
@@ -138,12 +140,38 @@ def set_max_epochs(max_epochs: int | None) -> None:
 
 def max_steps_per_epoch() -> int | None:
     """Return the cap on the steps of any epoch, None for no cap."""
-    return _settings.max_steps_per_epoch
+    return _settings.fast_dev_run or _settings.max_steps_per_epoch
 
 
 def set_max_steps_per_epoch(max_steps_per_epoch: int | None) -> None:
     """Cap the steps of any epoch of `fit`, `evaluate` and `predict`."""
     _settings.max_steps_per_epoch = max_steps_per_epoch
+
+
+def fast_dev_run() -> int | None:
+    """Return the batches that a trial run of a program takes of everything, None for a real run."""
+    return _settings.fast_dev_run
+
+
+def set_fast_dev_run(batches: int | None) -> None:
+    """Try a program out: one epoch of so many batches, so many of evaluation, and no callback that writes files.
+
+    The environment variable `MULTIKERAS_FAST_DEV_RUN=1` does it for a program as it is.
+    """
+    _settings.fast_dev_run = batches
+
+
+def overfit_batches() -> int | None:
+    """Return the number of batches that every `fit` is held to, None for all."""
+    return _settings.overfit_batches
+
+
+def set_overfit_batches(batches: int | None) -> None:
+    """Have every `fit` train on the first so many batches only, in order, and evaluate on the same.
+
+    A model and a loop that are right learn them by heart. `MULTIKERAS_OVERFIT_BATCHES=1` does it for a program as it is.
+    """
+    _settings.overfit_batches = batches
 
 
 def enable_flash_attention() -> None:

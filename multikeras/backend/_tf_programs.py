@@ -113,6 +113,9 @@ class Programs(Backend):
     VariableBase = VariableBase
     variables_in_place = True
 
+    convolutions = 0
+    """How many convolutions ran or were traced."""
+
     # -- control ---------------------------------------------------------------------------------------------------
 
     def _branch(self, f):
@@ -345,12 +348,8 @@ class Programs(Backend):
     def compiles_by_default(self):
         return not deterministic()
 
-    def _xla(self, compile):
-        """Return whether XLA compiles: "auto" means no, because its convolutions are slow on CPUs."""
-        return compile is True
-
     def _compiled(self, f, compile):
-        compiled = tf.function(f, autograph=False, reduce_retracing=True, jit_compile=self._xla(compile) or None)
+        compiled = tf.function(f, autograph=False, reduce_retracing=True, jit_compile=compile is True or None)
         # One trace for each shape is meant: the warning counts those of all models together.
         compiled._omit_frequent_tracing_warning = True
         return compiled
@@ -387,10 +386,30 @@ class Programs(Backend):
 
             return tf.while_loop(lambda i: i < stop, one, (start,), parallel_iterations=1)
 
-        compiled = self._compiled(many, compile)
-        return lambda xs, start, stop, *shared: compiled(
-            self._tensors(xs), tf.constant(start), tf.constant(stop), self._tensors(shared)
-        )
+        chosen = None if compile == "auto" and self.compiles_by_default else self._compiled(many, compile)
+
+        def run(xs, start, stop, *shared):
+            nonlocal chosen
+            given = self._tensors(xs), tf.constant(start), tf.constant(stop), self._tensors(shared)
+            if chosen is None:
+                chosen = self._faster(many, given)
+            return chosen(*given)
+
+        return run
+
+    def _faster(self, f, given):
+        """Return `f` compiled by XLA where that pays: not where XLA cannot, nor for convolutions on CPUs, which it slows."""
+        before = self.convolutions
+        compiled = self._compiled(f, True)
+        try:
+            program = compiled.get_concrete_function(*given)
+            if self.convolutions == before or self.devices("gpu"):
+                program.graph.as_graph_def()
+                compiled.experimental_get_compiler_ir(*given)(stage="hlo")
+                return compiled
+        except (tf.errors.OpError, ValueError, TypeError, NotImplementedError):
+            pass
+        return self._compiled(f, False)
 
     def eval_shape(self, f, *specs):
         def placeholder(x):
@@ -461,6 +480,10 @@ class Programs(Backend):
 
     def profiler(self, folder):
         return tf.profiler.experimental.Profile(folder)
+
+    def device_memory(self):
+        devices = tf.config.list_logical_devices("GPU")
+        return tf.config.experimental.get_memory_info(devices[0].name)["peak"] if devices else None
 
     bridges = frozenset(("saved_model",))
 

@@ -10,6 +10,7 @@ known only when a TensorFlow graph runs.
 definition in `ops/`, or a backend's faster override of it. See docs/adding_a_backend.md.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
@@ -572,6 +573,9 @@ class Backend:
         read(array)
         return self.assign(store, self.adopt(array))
 
+    bind_face: ClassVar[Callable] = staticmethod(functools.partial)
+    """Binds a public spelling of a primitive, a function of the backend and its arguments, to the backend."""
+
     hashable_shapes: ClassVar[bool] = True
     """Whether `(x.dtype, x.shape)` of a concrete tensor is hashable and cheap."""
 
@@ -592,6 +596,10 @@ class Backend:
     def profiler(self, folder: str) -> Any:
         """Return a context that records a profile into a folder of TensorBoard; RuntimeError where none can be made."""
         raise RuntimeError(f"the {self.name} backend has no profiler")
+
+    def device_memory(self) -> int | None:
+        """Return the most bytes of an accelerator that were in use so far, None without one."""
+        return None
 
     # -- bridges: programs written in the framework itself, used as layers ---------------------------------------------
 

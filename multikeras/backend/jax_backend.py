@@ -362,6 +362,10 @@ class JaxBackend(SparseTensors, JaxPrograms):
             raise RuntimeError("profiling with the jax backend requires python >= 3.12")
         return jax.profiler.trace(folder)
 
+    def device_memory(self):
+        statistics = jax.local_devices()[0].memory_stats()
+        return statistics.get("peak_bytes_in_use") if statistics else None
+
     def make_variable(self, value, trainable, name):
         _refuse_tracer(value, f"the initial value of Variable {name!r}")
         return value

@@ -611,6 +611,7 @@ class TensorFlowBackend(SparseTensors, Programs):
         return kernel
 
     def conv(self, x, kernel, strides, padding, dilation, groups, data_format):
+        self.convolutions += 1
         if not x.dtype.is_floating:
             x, kernel, dtype = _cast(x, tf.float64), _cast(kernel, tf.float64), x.dtype
             return _cast(self.conv(x, kernel, strides, padding, dilation, groups, data_format), dtype)
@@ -657,6 +658,7 @@ class TensorFlowBackend(SparseTensors, Programs):
         return bool(tf.config.list_physical_devices("GPU"))
 
     def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
+        self.convolutions += 1
         def run(x):
             sizes = self.shape(x)
             spread = self._spread(kernel, dilation)

@@ -717,5 +717,8 @@ class TorchBackend(TorchPrograms):
     def profiler(self, folder):
         return torch.profiler.profile(on_trace_ready=torch.profiler.tensorboard_trace_handler(folder))
 
+    def device_memory(self):
+        return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
+
 
 BACKEND = TorchBackend

@@ -9,9 +9,11 @@ from multikeras.callbacks.history import History as History
 from multikeras.callbacks.lambda_callback import LambdaCallback as LambdaCallback
 from multikeras.callbacks.learning_rate import LearningRateScheduler as LearningRateScheduler
 from multikeras.callbacks.learning_rate import ReduceLROnPlateau as ReduceLROnPlateau
+from multikeras.callbacks.learning_rate_finder import LearningRateFinder as LearningRateFinder
 from multikeras.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
 from multikeras.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
 from multikeras.callbacks.remote_monitor import RemoteMonitor as RemoteMonitor
 from multikeras.callbacks.swap_ema_weights import SwapEMAWeights as SwapEMAWeights
 from multikeras.callbacks.tensorboard import TensorBoard as TensorBoard
 from multikeras.callbacks.terminate_on_nan import TerminateOnNaN as TerminateOnNaN
+from multikeras.callbacks.throughput import Throughput as Throughput

@@ -41,6 +41,7 @@ class BackupAndRestore(Callback):
     """
 
     takes_chunks = True
+    writes_files = True
     exit_status = 128 + signal.SIGTERM
 
     def __init__(self, backup_dir, save_freq="epoch", double_checkpoint=False, delete_checkpoint=True):

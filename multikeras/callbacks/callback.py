@@ -25,6 +25,7 @@ class Callback:
         params: Dict with `epochs`, `steps` and `verbose`.
         model: The model.
         takes_chunks: Whether `on_chunk_end` does what the methods of single batches do, so that these need not be called.
+        writes_files: Whether it writes files, so that a trial run (`config.set_fast_dev_run`) leaves it out.
 
     >>> import multikeras as mk
     >>> class Count(mk.callbacks.Callback):
@@ -36,6 +37,7 @@ class Callback:
     """
 
     takes_chunks = False
+    writes_files = False
 
     def __init__(self):
         self.params: dict[str, Any] | None = None

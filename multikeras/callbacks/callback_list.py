@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from multikeras import config
 from multikeras.callbacks.callback import Callback, observes
 from multikeras.callbacks.history import History
 from multikeras.callbacks.progbar_logger import ProgbarLogger
@@ -29,6 +30,8 @@ class CallbackList(Callback):
             if isinstance(callback, type) or not hasattr(callback, "on_epoch_end"):
                 hint = f" Make one of it: {callback.__name__}(...)." if isinstance(callback, type) else ""
                 raise TypeError(f"callbacks must be Callback objects, got {callback!r}.{hint}")
+        if config.fast_dev_run():
+            self.callbacks = [c for c in self.callbacks if not getattr(c, "writes_files", False)]
         self._history = next((c for c in self.callbacks if isinstance(c, History)), None)
         if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
             self.callbacks.append(ProgbarLogger())

@@ -18,6 +18,8 @@ class CSVLogger(Callback):
         append: Whether to add to a file that is there.
     """
 
+    writes_files = True
+
     def __init__(self, filename, separator=",", append=False):
         super().__init__()
         self.filename, self.sep, self.append = os.fspath(filename), separator, append

@@ -25,6 +25,7 @@ class ModelCheckpoint(MonitorCallback):
     """
 
     takes_chunks = True
+    writes_files = True
 
     def __init__(
         self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False, mode="auto",

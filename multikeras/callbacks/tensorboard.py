@@ -41,6 +41,7 @@ class TensorBoard(Callback):
     """
 
     takes_chunks = True
+    writes_files = True
 
     def __init__(
         self, log_dir="logs", histogram_freq=0, write_graph=True, write_images=False, write_steps_per_second=False,

@@ -44,6 +44,10 @@ class Tracker:
         """Take note that attribute `name` is gone."""
         self.values.pop(name, None)
 
+    def holds(self, value: Any) -> bool:
+        """Tell whether `value` is among what is tracked."""
+        return any(leaf is value for leaf in leaves(self.values))
+
     def find(self, kind: type | tuple[type, ...]) -> list:
         """Return the instances of `kind`, each once."""
         found: dict[int, Any] = {}

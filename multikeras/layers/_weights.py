@@ -8,6 +8,7 @@ from multikeras import constraints, initializers, regularizers
 from multikeras.backend import dtypes as dtype_names
 from multikeras.core.tracking import Tracker, unique
 from multikeras.core.variable import Variable
+from multikeras.layers._call import calls
 from multikeras.metrics.metric import Metric
 from multikeras.random.seed_generator import SeedGenerator
 
@@ -16,7 +17,9 @@ class Weights:
     """The half of `Layer` that is about its variables."""
 
     name: str
+    path: str
     built: bool
+    _building: bool
     variable_dtype: str
     _tracker: Tracker
     _trainable: bool
@@ -58,6 +61,7 @@ class Weights:
                 name = value
             else:
                 shape = value
+        self._refuse_new_state(f"the weight {name!r}")
         dtype = self.variable_dtype if dtype is None else dtype_names.standardize_dtype(dtype)
         if initializer is None:
             initializer = "glorot_uniform" if dtype_names.is_float(dtype) else "zeros"
@@ -70,7 +74,17 @@ class Weights:
         variable.constraint = constraints.get(constraint)
         variable.overwrite_with_gradient = overwrite_with_gradient
         self._own(variable)
+        if not self._trainable:
+            variable.trainable = False
         return variable
+
+    def _refuse_new_state(self, what: str) -> None:
+        """Raise ValueError while the `call` of a built layer runs: it would make `what` anew each time."""
+        if calls.context is not None and self.built and not self._building:
+            raise ValueError(
+                f"Layer {self.path!r} cannot add new elements of state in call(), which would make {what} anew each time. "
+                "Make variables and sub-layers in __init__() or build()."
+            )
 
     def add_variable(self, *args, **kwargs) -> Variable:
         """Make a variable: another name of `add_weight`."""

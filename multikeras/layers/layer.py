@@ -122,22 +122,13 @@ class Layer(Weights, current.Module, Operation):
             return
         if isinstance(value, _NATIVE_MODULES) and not isinstance(value, Layer):
             value = self.wrap_module(value)
-        if calls.context is not None and own["built"] and isinstance(value, (Variable, Layer)):
-            self._refuse_new_state(name, value)
+        if calls.context is not None and isinstance(value, (Variable, Layer)) and not tracker.holds(value):
+            self._refuse_new_state(f"{name} = {value!r}")
         if tracker.note(name, value):
             if isinstance(value, Variable):
                 self._own(value)
             current.register(self, name, value)
         object.__setattr__(self, name, value)
-
-    def _refuse_new_state(self, name: str, value: Any) -> None:
-        """Raise ValueError where `call` sets an attribute to a variable or layer that was not there before."""
-        known = [*self._own_trainable, *self._own_non_trainable] if isinstance(value, Variable) else self._children()
-        if not self._building and not any(value is x for x in known):
-            raise ValueError(
-                f"Layer {self.path!r} cannot add new elements of state in call(): {name}={value!r} would be made anew by each "
-                "call. Make variables and sub-layers in __init__() or build()."
-            )
 
     def __delattr__(self, name):
         value = self.__dict__.get(name)

@@ -29,7 +29,8 @@ class Epochs:
     def native(self, epoch: int, skip: int = 0):
         """Give the batches of an epoch after the first `skip` as native tensors, fetched while the model computes."""
         batches = self.batches(epoch, skip)
-        return batches if isinstance(self.source, Arrays) else self._following(batches)
+        there = isinstance(self.source, Arrays) and not self.source.on_host
+        return batches if there else self._following(batches)
 
     def _following(self, batches):
         try:
@@ -55,7 +56,7 @@ class Epochs:
 
     def chunkable(self) -> Arrays | None:
         """Return the arrays if an epoch is one pass over them."""
-        if isinstance(self.source, Arrays) and (self.limit is None or self.limit <= self.source.full_batches):
+        if isinstance(self.source, Arrays) and not self.source.on_host and (self.limit is None or self.limit <= self.source.full_batches):
             return self.source if self.limit is None or self.steps is None else None
         return None
 

@@ -10,7 +10,7 @@ import numpy as np
 from multikeras import config
 from multikeras.backend import current, dtypes
 from multikeras.core import tree
-from multikeras.training.data.arrays import dense
+from multikeras.training.data.arrays import dense, from_foreign, is_foreign
 from multikeras.training.logs import Kept, UnknownShape
 from multikeras.training.purity import is_pure
 
@@ -26,8 +26,11 @@ def to_native(batch: Any) -> Any:
 def _native(x: Any) -> Any:
     if x is None or type(x) is current.Tensor or current.is_tensor(x):
         return x
-    x = dense(x)
-    array = np.asarray(x.detach().cpu() if hasattr(x, "detach") else x) if not isinstance(x, np.ndarray) else x
+    if not isinstance(x, np.ndarray):
+        x = dense(x)
+        if is_foreign(x):
+            return from_foreign(x)
+    array = np.asarray(x)
     if array.dtype.kind == "f" and dtypes.is_float(array.dtype.name) and array.dtype.name != config.floatx():
         return current.asarray(array, config.floatx())
     return current.asarray(array)

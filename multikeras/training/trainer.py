@@ -19,7 +19,7 @@ from multikeras.metrics.reductions import Mean
 from multikeras.random.seed_generator import global_seed
 from multikeras.training.compile import CompiledLoss, CompiledMetrics
 from multikeras.training.data import source_of
-from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of
+from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of, dense
 from multikeras.training.data.source import Source
 from multikeras.training.epochs import Epochs, steps_of, validates
 from multikeras.training.logs import CompileMetricsFace, Lazy, floats, joined
@@ -235,6 +235,9 @@ class Trainer(Steps):
             source, validation = source.split(validation_split)
         if validation_data is not None:
             validation = self._validation_source(validation_data, validation_batch_size or batch_size)
+        if config.overfit_batches():
+            source, steps_per_epoch, validation_steps = source.first(config.overfit_batches()), None, None
+            validation = None if validation is None else source
         self._prepare(source, training=True)
         steps = steps_of(source, steps_per_epoch)
         verbose = _verbosity(callbacks, verbose)
@@ -483,12 +486,12 @@ class Trainer(Steps):
         source = Arrays(x, y, sample_weight, batch_size=1 << 62)
         self._prepare(source, training=step == "train_step")
         self.reset_metrics()
-        logs = floats(self._the_programs().single(step)(next(source.batches(0))))
+        logs = floats(self._the_programs().single(step)(to_native(next(source.batches(0)))))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x):
         """Return the outputs for one batch as numpy arrays."""
-        batch = tree.map_structure(lambda leaf: current.asarray(as_rows(leaf, "x")), x)
+        batch = tree.map_structure(lambda leaf: current.asarray(dense(as_rows(leaf, "x"))), x)
         if not self.built:  # type: ignore[attr-defined]
             with _building:
                 self._build_from((batch,))

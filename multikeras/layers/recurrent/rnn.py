@@ -3,6 +3,7 @@
 from typing import Any
 
 from multikeras import ops
+from multikeras.backend import current
 from multikeras.backend.shapes import Spec
 from multikeras.core import tree
 from multikeras.core.variable import Variable
@@ -108,13 +109,13 @@ class RNN(Layer):
         if given is not None:
             states = list(given) if isinstance(given, (list, tuple)) else [given]
         elif self.stateful:
-            states = self.states
-            expected = tree.flatten(states)[0].shape[0]
-            if sequences.shape[0] != expected:
+            # Copies: the variables are written before a backward pass has read what they hold.
+            states = tree.map_structure(lambda s: current.copy_tensor(s.value), self.states)
+            expected = tree.flatten(self.states)[0].shape[0]
+            if sequences.shape[0] not in (expected, None):
                 raise ValueError(
                     f"{type(self).__name__} {self.name!r}: a stateful layer takes batches of one size. Expected "
-                    f"{expected}, "
-                    f"got inputs of shape {tuple(sequences.shape)}."
+                    f"{expected}, got inputs of shape {tuple(sequences.shape)}."
                 )
         else:
             states = self.get_initial_state(ops.shape(sequences)[0])

@@ -9,6 +9,7 @@ from multikeras.optimizers.schedules.schedule import CosineDecayRestarts as Cosi
 from multikeras.optimizers.schedules.schedule import ExponentialDecay as ExponentialDecay
 from multikeras.optimizers.schedules.schedule import InverseTimeDecay as InverseTimeDecay
 from multikeras.optimizers.schedules.schedule import LearningRateSchedule as LearningRateSchedule
+from multikeras.optimizers.schedules.schedule import OneCycle as OneCycle
 from multikeras.optimizers.schedules.schedule import PiecewiseConstantDecay as PiecewiseConstantDecay
 from multikeras.optimizers.schedules.schedule import PolynomialDecay as PolynomialDecay
 
@@ -16,7 +17,8 @@ _KIND = _Kind(
     "learning rate schedule",
     {
         c.__name__: c
-        for c in (CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay)
+        for c in (CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, OneCycle, PiecewiseConstantDecay,
+                  PolynomialDecay)  # fmt: skip
     },
 )
 

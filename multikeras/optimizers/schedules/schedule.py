@@ -150,3 +150,43 @@ class CosineDecayRestarts(LearningRateSchedule):
         height = ops.power(float(self.m_mul), period)
         cosine = 0.5 * height * (1.0 + ops.cos(math.pi * done))
         return self.initial_learning_rate * ((1.0 - self.alpha) * cosine + self.alpha)
+
+
+class OneCycle(LearningRateSchedule):
+    """Rise to `max_learning_rate` and fall far below where it began, both along half a cosine.
+
+    Smith and Topin, "Super-Convergence", 2018, https://arxiv.org/abs/1708.07120.
+
+    Args:
+        max_learning_rate: The highest rate; `callbacks.LearningRateFinder` helps to choose it.
+        total_steps: Steps of the whole training.
+        warmup: Share of the steps in which the rate rises.
+        divide_first: What the highest rate is divided by at first.
+        divide_last: What the highest rate is divided by in the end.
+
+    >>> from multikeras.optimizers import schedules
+    >>> rate = schedules.OneCycle(1.0, total_steps=100, warmup=0.3)
+    >>> [round(float(rate(step)), 4) for step in (0, 15, 30, 65, 100)]
+    [0.04, 0.52, 1.0, 0.5, 0.0]
+    """
+
+    def __init__(
+        self, max_learning_rate, total_steps, warmup=0.3, divide_first=25.0, divide_last=1e4, name="OneCycle"
+    ):  # fmt: skip
+        if total_steps <= 0 or not 0 < warmup < 1:
+            raise ValueError(
+                f"OneCycle: total_steps must be positive and warmup between 0 and 1, got {total_steps=}, {warmup=}."
+            )
+        self.max_learning_rate, self.total_steps, self.warmup = max_learning_rate, total_steps, warmup
+        self.divide_first, self.divide_last, self.name = divide_first, divide_last, name
+
+    def __call__(self, step: Any) -> Any:
+        top, rise = self.max_learning_rate, self.warmup * self.total_steps
+        step = ops.minimum(_float(step), float(self.total_steps))
+        up = _half_cosine(top / self.divide_first, top, step / rise)
+        down = _half_cosine(top, top / self.divide_last, (step - rise) / (self.total_steps - rise))
+        return ops.where(step < rise, up, down)
+
+
+def _half_cosine(first: float, last: float, share: Any) -> Any:
+    return last + (first - last) * 0.5 * (1.0 + ops.cos(math.pi * share))

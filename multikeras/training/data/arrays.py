@@ -13,6 +13,10 @@ from multikeras.training.data.source import Source
 from multikeras.utils.arrays import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
 
+_MOST_ON_DEVICE = 4 << 30
+"""Bytes of arrays that are moved to the device as a whole."""
+
+
 def is_array(x: Any) -> bool:
     """Tell whether `x` is an array or a column of data frames, of any library."""
     rows = hasattr(x, "__getitem__") or hasattr(x, "toarray") or hasattr(x, "todense") or hasattr(x, "dense_shape")
@@ -31,13 +35,13 @@ def is_arrays(x: Any) -> bool:
 
 def as_rows(x: Any, argument: str) -> Any:
     """Return one array as a numpy array or native tensor of numbers, floats in floatx; TypeError for anything else."""
-    x = dense(x)
-    if current.is_tensor(x):
+    if is_sparse_rows(x) or current.is_tensor(x):
         return x
+    x = dense(x)
     if hasattr(x, "to_numpy"):
         x = x.to_numpy()  # a pandas frame or series
-    elif hasattr(x, "detach") and hasattr(x, "cpu"):
-        x = x.detach().cpu().numpy()  # a torch tensor under another backend
+    if is_foreign(x):
+        return from_foreign(x)
     array = np.asarray(x)
     if array.dtype.kind == "O":
         try:
@@ -51,15 +55,35 @@ def as_rows(x: Any, argument: str) -> Any:
         raise ValueError(
             f"{argument} holds strings (dtype={array.dtype}). Models take numbers: map strings to integers first."
         )
+    if array.nbytes > _MOST_ON_DEVICE:
+        return array  # each batch is cast by itself
     if array.dtype.kind == "f" and array.dtype.name != config.floatx() and dtypes.is_float(array.dtype.name):
         array = array.astype(dtypes.numpy_dtype(config.floatx()))
     return array
 
 
+def is_foreign(x: Any) -> bool:
+    """Tell whether `x` is a tensor of a framework that is not the backend; none is imported to find out."""
+    return type(x).__module__.partition(".")[0] in ("torch", "tensorflow", "jax", "jaxlib") and not current.is_tensor(x)
+
+
+def from_foreign(x: Any) -> Any:
+    """Return a tensor of another framework as a native one, where it lies if both can share it, floats in floatx."""
+    x = current.asarray(x)
+    dtype = current.dtype(x)
+    return current.cast(x, config.floatx()) if dtypes.is_float(dtype) and dtype != config.floatx() else x
+
+
+def is_sparse_rows(x: Any) -> bool:
+    """Tell whether `x` is a sparse matrix of scipy, whose rows are made dense batch by batch."""
+    return hasattr(x, "tocsr") and hasattr(x, "toarray")
+
+
 def dense(x: Any) -> Any:
     """Return a sparse matrix of scipy, JAX or TensorFlow as an array with its zeros, anything else as it is."""
     if hasattr(x, "toarray"):
-        return x.toarray()
+        array = x.toarray()
+        return array.astype(config.floatx()) if array.dtype.kind == "f" else array
     if hasattr(x, "todense"):
         return np.asarray(x.todense())
     if hasattr(x, "dense_shape") and hasattr(x, "indices") and hasattr(x, "values"):
@@ -114,6 +138,12 @@ def class_weights_of(y: Any, class_weight: dict[int, float]) -> np.ndarray:
     return weights[labels]
 
 
+def _on_host(x: Any) -> Any:
+    if x is None or isinstance(x, np.ndarray):
+        return x
+    return x.tocsr() if is_sparse_rows(x) else current.to_numpy(x)
+
+
 class Arrays(Source):
     """Batches of arrays in memory.
 
@@ -142,6 +172,11 @@ class Arrays(Source):
         self.num_batches = math.ceil(self.rows / self.batch_size)
         self.full_batches = self.rows // self.batch_size
         self.shuffle, self.seed = shuffle, seed
+        leaves = [leaf for leaf in tree.flatten((x, y, sample_weight)) if leaf is not None]
+        # Rows are gathered here, not on the device, if not all of them should be there.
+        self.on_host = any(map(is_sparse_rows, leaves)) or sum(getattr(a, "nbytes", 0) for a in leaves) > _MOST_ON_DEVICE
+        if self.on_host:
+            x, y, sample_weight = (tree.map_structure(_on_host, v) for v in (x, y, sample_weight))
         self._data = pack_x_y_sample_weight(x, y, sample_weight)
         self._on_device: Any = None
 
@@ -182,7 +217,10 @@ class Arrays(Source):
         order = self.order(epoch)
         for start in range(skip * self.batch_size, self.rows, self.batch_size):
             stop = min(start + self.batch_size, self.rows)
-            if order is None:
+            if self.on_host:
+                rows = slice(start, stop) if order is None else order[start:stop]
+                yield tree.map_structure(lambda a: None if a is None else dense(a[rows]), self._data)  # noqa: B023
+            elif order is None:
                 yield self._between(start, stop)
             else:
                 rows = current.asarray(order[start:stop], "int32")
@@ -199,6 +237,10 @@ class Arrays(Source):
         """Return what arrays have in common that fit the same models: structure, shapes of rows, dtypes."""
         leaves = tree.flatten(self._data)
         return tree.form(self._data), tuple([None if a is None else (tuple(a.shape[1:]), a.dtype) for a in leaves])
+
+    def first(self, batches):
+        rows = tree.map_structure(lambda a: None if a is None else a[: batches * self.batch_size], self._data)
+        return Arrays(*(*rows, None, None)[:3], batch_size=self.batch_size)
 
     def split(self, fraction: float) -> tuple["Arrays", "Arrays"]:
         """Return the first rows and the last `fraction` of them."""

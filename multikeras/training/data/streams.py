@@ -85,24 +85,24 @@ class Generator(Source):
         self.iterator = iter(generator)
         self._methods = state_methods(generator, self.iterator)
         self.class_weight = class_weight
-        self.first: list[Any] = []
+        self._peeked: list[Any] = []
         self._given = 0
 
     def peek(self):
-        if not self.first:
+        if not self._peeked:
             try:
-                self.first.append(next(self.iterator))
+                self._peeked.append(next(self.iterator))
             except StopIteration:
                 raise ValueError("The generator ended before its first batch: there is nothing to work on.") from None
-        return self.first[0]
+        return self._peeked[0]
 
     def batches(self, epoch, skip=0):
         return weighted(self._rest(), self.class_weight)
 
     def _rest(self) -> Iterator[Any]:
-        while self.first:
+        while self._peeked:
             self._given += 1
-            yield self.first.pop()
+            yield self._peeked.pop()
         for batch in self.iterator:
             self._given += 1
             yield batch
@@ -112,7 +112,7 @@ class Generator(Source):
 
     def load_state(self, state):
         if self._methods and state["own"] is not None:
-            self.first.clear()
+            self._peeked.clear()
             self._methods[1](state["own"])
             self._given = state["given"]
             return
