@@ -798,13 +798,14 @@ class TensorFlowBackend(SparseTensors, Programs):
     def irfft(self, x, n):
         return tf.signal.irfft(x, [n])
 
-    # -- random: Philox by number, so that XLA draws what the eager kernels draw -------------------------------------
+    # -- random: Philox by number; XLA draws other numbers with it, see `draws` ----------------------------------------
 
     @staticmethod
     def _seed(key):
         return R.Bitcast(input=key, type=tf.int32) if key.dtype == tf.uint32 else key
 
     def _drawn(self, op, key, shape, dtype):
+        self.draws += 1
         key, counter = R.StatelessRandomGetKeyCounter(seed=self._seed(key))
         return op(shape=_ints(tuple(shape)), key=key, counter=counter, alg=1, dtype=dtype)
 
