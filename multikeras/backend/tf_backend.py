@@ -510,7 +510,13 @@ class TensorFlowBackend(SparseTensors, Programs):
         segments = {"add": tf.math.unsorted_segment_sum, "multiply": tf.math.unsorted_segment_prod,
                     "max": tf.math.unsorted_segment_max, "min": tf.math.unsorted_segment_min}[how]  # fmt: skip
         merge = {"add": self.add, "multiply": self.multiply, "max": self.maximum, "min": self.minimum}[how]
-        return merge(x, tf.reshape(segments(updates, at, n), sizes))
+        found = tf.reshape(segments(updates, at, n), sizes)
+        if how in ("max", "min"):
+            # A segment without updates holds the most extreme number there is, but for infinity.
+            touched = tf.math.unsorted_segment_max(tf.ones_like(at), at, n) > 0
+            x = tf.where(tf.reshape(touched, (*sizes[:depth], *(1,) * len(rest))), merge(x, found), x)
+            return x
+        return merge(x, found)
 
     def _fitted(self, x, start, sizes):
         def fit(s, size, length):
@@ -537,6 +543,8 @@ class TensorFlowBackend(SparseTensors, Programs):
         return R.TensorStridedSliceUpdate(input=x, begin=begin, end=end, strides=strides, value=updates)
 
     def searchsorted(self, sorted_sequence, values, side):
+        if values.dtype.is_floating:
+            sorted_sequence, values = _sort_key(sorted_sequence), _sort_key(values)  # with NaN last
         found = tf.searchsorted(sorted_sequence, tf.reshape(values, (-1,)), side)
         return tf.reshape(found, tf.shape(values))
 

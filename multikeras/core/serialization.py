@@ -302,7 +302,7 @@ def deserialize_keras_object(config: Any, custom_objects: dict | None = None, sa
 class _naming:
     """Let an error say where in the config it happened, and turn those that say nothing into ValueErrors."""
 
-    unclear = (LookupError, AttributeError, ArithmeticError, AssertionError, RecursionError, MemoryError, StopIteration)
+    clear = (ValueError, TypeError, OSError, NotImplementedError)
 
     def __init__(self, config: dict):
         self.config = config
@@ -314,13 +314,13 @@ class _naming:
         if error is None:
             return
         place = [_label(self.config), *getattr(error, "place", [])]
-        if isinstance(error, self.unclear):
+        if isinstance(error, Exception) and not isinstance(error, self.clear):
             what = f"{error} is missing" if type(error) is KeyError else f"{type(error).__name__}: {_short(error)}"
-            clear = ValueError(
+            said = ValueError(
                 f"{_label(self.config)} could not be made from its config ({what}). Config: {_short(self.config)}"
             )
-            clear.place = place  # type: ignore[attr-defined]
-            raise clear from error
+            said.place = place  # type: ignore[attr-defined]
+            raise said from error
         with contextlib.suppress(AttributeError):
             error.place = place
 

@@ -6,16 +6,17 @@ from typing import Any
 _CONTAINERS = (list, tuple, dict, set)
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """Give what nested lists, tuples, sets and dicts hold."""
-    if isinstance(value, dict):
-        for v in value.values():
-            yield from leaves(v)
-    elif isinstance(value, (list, tuple, set)):
-        for v in value:
-            yield from leaves(v)
-    else:
+def leaves(value: Any, around: tuple = ()) -> Iterator[Any]:
+    """Give what nested lists, tuples, sets and dicts hold; a container inside itself (it is one `around`) once."""
+    if not isinstance(value, _CONTAINERS):
         yield value
+    elif not any(value is container for container in around):
+        around = (*around, value)
+        for v in value.values() if isinstance(value, dict) else value:
+            if isinstance(v, _CONTAINERS):
+                yield from leaves(v, around)
+            else:
+                yield v
 
 
 class Tracker:
@@ -66,15 +67,12 @@ class Tracker:
             yield from _unroll(name, value, self.kinds)
 
 
-def _unroll(name: str, value: Any, kinds: tuple) -> Iterator[tuple[str, Any]]:
+def _unroll(name: str, value: Any, kinds: tuple, around: tuple = ()) -> Iterator[tuple[str, Any]]:
     if isinstance(value, kinds):
         yield name, value
-    elif isinstance(value, dict):
-        for k, v in value.items():
-            yield from _unroll(f"{name}.{k}", v, kinds)
-    elif isinstance(value, (list, tuple)):
-        for i, v in enumerate(value):
-            yield from _unroll(f"{name}.{i}", v, kinds)
+    elif isinstance(value, (dict, list, tuple)) and not any(value is container for container in around):
+        for k, v in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _unroll(f"{name}.{k}", v, kinds, (*around, value))
 
 
 def unique(items) -> list:

@@ -14,6 +14,7 @@ from multikeras.layers.input_spec import InputSpec, check
 from multikeras.layers.layer import Layer
 from multikeras.models.model import Model, flat_symbolic
 from multikeras.models.plan import Graph, Plan
+from multikeras.models.revival import Revival
 from multikeras.ops import cast, expand_dims, squeeze
 
 
@@ -172,9 +173,9 @@ class Functional(Model):
         """Return the layers, their calls, inputs and outputs."""
         if not _takes_inputs_and_outputs(type(self)):
             return Model.get_config(self)
-        kept = {
-            (id(n.operation), i): k for op in self._graph.operations for k, (i, n) in enumerate(self._own_nodes(op))
-        }
+        own = {id(n) for n in self._graph.nodes}
+        nodes_of = {id(op): [(i, n) for i, n in enumerate(op._inbound_nodes) if id(n) in own] for op in self._graph.operations}
+        kept = {(op, i): k for op, nodes in nodes_of.items() for k, (i, _) in enumerate(nodes)}
 
         def key(x):
             history = x._keras_history
@@ -190,7 +191,7 @@ class Functional(Model):
         for op in self._graph.operations:
             record = serialization.serialize_keras_object(op)
             record["name"] = op.name
-            calls = [n for _, n in self._own_nodes(op) if not n.is_input]
+            calls = [n for _, n in nodes_of[id(op)] if not n.is_input]
             record["inbound_nodes"] = [
                 {"args": _map_leaves(serialized, n.args), "kwargs": _map_leaves(serialized, n.kwargs)} for n in calls
             ]
@@ -203,59 +204,12 @@ class Functional(Model):
             "output_layers": _map_leaves(key, self._outputs_struct),
         }
 
-    def _own_nodes(self, op: Operation):
-        """Return (index in the operation's calls, call) of those calls that are part of this graph."""
-        nodes = {id(n) for n in self._graph.nodes}
-        return [(i, n) for i, n in enumerate(op._inbound_nodes) if id(n) in nodes]
-
     @staticmethod
     def revive(cls: type, config: dict[str, Any], custom_objects=None) -> "Functional":
         """Make a model from `get_config()` of another."""
-        operations: dict[str, Operation] = {}
-        first: dict[str, int] = {}
         with serialization.CustomObjectScope(custom_objects or {}):
-            pending = []
-            for record in config["layers"]:
-                name = record.get("name") or record["config"]["name"]
-                op = serialization.deserialize_keras_object(
-                    {**record, "build_config": None}, custom_objects=custom_objects
-                )
-                if record.get("build_config") and isinstance(op, Layer) and not op.built:
-                    op.build_from_config(record["build_config"])
-                if not isinstance(op, Operation):
-                    raise ValueError(f"Model config: layer {name!r} is a {type(op).__name__}, not a layer or op.")
-                operations[name] = op
-                first[name] = 0 if isinstance(op, InputLayer) else len(op._inbound_nodes)
-                pending += [(op, node) for node in record.get("inbound_nodes") or []]
-
-        def tensor(history):
-            name, node_index, tensor_index = history
-            if name not in operations:
-                raise ValueError(f"Model config: a call refers to layer {name!r}, which the config does not list.")
-            nodes = operations[name]._inbound_nodes
-            index = first[name] + int(node_index)
-            return nodes[index].outputs[int(tensor_index)] if index < len(nodes) else None
-
-        progress = True
-        made = {id(op): 0 for op in operations.values()}
-        while pending and progress:
-            # A call waits until the tensors it takes are there, and calls of one layer keep their order.
-            progress, later, blocked = False, [], set()
-            for op, node in pending:
-                call = None if id(op) in blocked else _revived_call(node, tensor)
-                if call is None:
-                    blocked.add(id(op))
-                    later.append((op, node))
-                else:
-                    op(*call[0], **call[1])
-                    made[id(op)] += 1
-                    progress = True
-            pending = later
-        if pending:
-            raise ValueError(
-                f"Model config: the calls of {sorted({op.name for op, _ in pending})} refer to tensors that are never made."
-            )
-        inputs, outputs = (_revived_keys(config[k], tensor) for k in ("input_layers", "output_layers"))
+            graph = Revival(config["layers"], custom_objects)
+            inputs, outputs = (graph.tensors(config[k]) for k in ("input_layers", "output_layers"))
         more = {k: v for k, v in config.items() if k in ("name", "trainable")}
         target = Functional if cls is Model else cls
         return target(inputs=inputs, outputs=outputs, **more)
@@ -324,57 +278,3 @@ def _map_leaves(function, structure):
     if isinstance(structure, (list, tuple)):
         return [_map_leaves(function, v) for v in structure]
     return function(structure)
-
-
-def _revived_keys(value: Any, tensor) -> Any:
-    """Return the tensors named by `input_layers` or `output_layers`."""
-    if isinstance(value, dict):
-        return {k: _revived_keys(v, tensor) for k, v in value.items()}
-    if isinstance(value, (list, tuple)) and len(value) == 3 and isinstance(value[0], str) and isinstance(value[1], int):
-        found = tensor(value)
-        if found is None:
-            raise ValueError(f"Model config: tensor {list(value)} does not exist.")
-        return found
-    return [_revived_keys(v, tensor) for v in value]
-
-
-class _Missing(Exception):
-    pass
-
-
-def _revived_call(node: Any, tensor) -> tuple[list, dict] | None:
-    """Return the arguments of a recorded call, None while tensors it takes are not made yet."""
-
-    def revive(x):
-        if isinstance(x, dict) and x.get("class_name") == "__keras_tensor__":
-            found = tensor(x["config"]["keras_history"])
-            if found is None:
-                raise _Missing
-            return found
-        if isinstance(x, dict) and "class_name" in x and "config" in x:
-            return serialization.deserialize_keras_object(x)
-        if isinstance(x, dict):
-            return {k: revive(v) for k, v in x.items()}
-        if isinstance(x, (list, tuple)):
-            return [revive(v) for v in x]
-        return x
-
-    try:
-        if isinstance(node, dict):
-            return revive(node["args"]), revive(node["kwargs"])
-        return _old_call(node, tensor)
-    except _Missing:
-        return None
-
-
-def _old_call(node: Any, tensor) -> tuple[list, dict]:
-    """Read a call as Keras 2 wrote it: a list of [layer, node, tensor, kwargs]."""
-    entries = [node] if node and isinstance(node[0], str) else list(node)
-    found, kwargs = [], {}
-    for entry in entries:
-        x = tensor(entry[:3])
-        if x is None:
-            raise _Missing
-        found.append(x)
-        kwargs.update(entry[3] if len(entry) > 3 else {})
-    return [found[0] if len(found) == 1 else found], kwargs

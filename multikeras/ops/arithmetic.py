@@ -25,24 +25,32 @@ true_divide = divide
 
 @face(tensors=2, promote=True)
 def floor_divide(B, x1: Any, x2: Any) -> Tensor:
-    """Divide and round towards minus infinity.
+    """Divide and round towards minus infinity; an integer by 0 gives 0.
 
     >>> int(ops.floor_divide(-5, 3))
     -2
     """
     if B.dtype(x1) == "bool":
-        return B.cast(B.floor_divide(B.cast(x1, "int8"), B.cast(x2, "int8")), "bool")
-    return B.floor_divide(x1, x2)
+        return B.bitwise_and(x1, x2)
+    return _by_zero(B, B.floor_divide, x1, x2)
+
+
+def _by_zero(B, divide, x1: Tensor, x2: Tensor) -> Tensor:
+    """Divide; integers by 0 give 0, where frameworks differ between errors and noise."""
+    if dtypes.is_inexact(B.dtype(x1)):
+        return divide(x1, x2)
+    zero = is_value(B, x2, 0)
+    return B.where(zero, constant(B, x1, 0), divide(x1, B.where(zero, constant(B, x2, 1), x2)))
 
 
 @face(tensors=2, promote=True)
 def mod(B, x1: Any, x2: Any) -> Tensor:
-    """Return the rest of a division rounded towards minus infinity: it has the sign of `x2`.
+    """Return the rest of a division rounded towards minus infinity: it has the sign of `x2`; 0 of integers by 0.
 
     >>> int(ops.mod(-5, 3))
     1
     """
-    return B.mod(not_bool(B, x1), not_bool(B, x2))
+    return _by_zero(B, B.mod, not_bool(B, x1), not_bool(B, x2))
 
 
 @face(tensors=2, promote=True)
@@ -75,8 +83,8 @@ def fmod(B, x1: Any, x2: Any) -> Tensor:
     """
     x1, x2 = not_bool(B, x1), not_bool(B, x2)
     if B.dtype(x1).startswith("uint"):
-        return B.mod(x1, x2)
-    return B.sign(x1) * B.mod(B.abs(x1), B.abs(x2))
+        return _by_zero(B, B.mod, x1, x2)
+    return B.sign(x1) * _by_zero(B, B.mod, B.abs(x1), B.abs(x2))
 
 
 @op(tensors=2, promote=True)

@@ -164,9 +164,10 @@ def cross(
 
     (a0, a1), (b0, b1) = ((component(x, 0), component(x, 1)) for x in (x1, x2))
     if sizes == (2, 2):
-        return a0 * b1 - a1 * b0
+        return B.subtract(a0 * b1, a1 * b0)
     a2, b2 = component(x1, 2), component(x2, 2)
-    return B.moveaxis(B.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], -1), -1, axisc)
+    parts = ((a1 * b2, a2 * b1), (a2 * b0, a0 * b2), (a0 * b1, a1 * b0))
+    return B.moveaxis(B.stack([B.subtract(plus, minus) for plus, minus in parts], -1), -1, axisc)
 
 
 @op
@@ -273,7 +274,7 @@ def diff(B, a: Any, n: int = 1, axis: int = -1) -> Tensor:
     before = (slice(None),) * canonical_axis(axis, len(a.shape), "diff")
     for _ in range(n):
         after, earlier = (B.getitem(a, (*before, s)) for s in (slice(1, None), slice(None, -1)))
-        a = B.bitwise_xor(after, earlier) if B.dtype(a) == "bool" else after - earlier
+        a = B.bitwise_xor(after, earlier) if B.dtype(a) == "bool" else B.subtract(after, earlier)
     return a
 
 

@@ -10,7 +10,7 @@ import ml_dtypes
 
 from multikeras.backend import dtypes
 from multikeras.ops._common import Tensor, constant, is_value, not_bool, unary
-from multikeras.ops._op import face, op
+from multikeras.ops._op import convert, face, op
 
 # fmt: off
 negative = unary("negative", "Change the sign of each entry.", "float(ops.negative(2.0)) -> -2.0", inexact=False)
@@ -233,6 +233,8 @@ def signbit(B, x: Any) -> Tensor:
     """
     if B.dtype(x) == "bool":
         return B.cast(B.zeros_like(x), "bool")
+    if B.dtype(x).startswith("uint"):
+        return B.full(B.shape(x), False, "bool")
     if not dtypes.is_inexact(B.dtype(x)):
         return x < 0
     return (x < 0) | (is_value(B, x, 0) & (1 / x < 0))
@@ -295,13 +297,26 @@ def angle(B, x: Any) -> Tensor:
     return B.arctan2(B.zeros_like(x), x)
 
 
-@op(tensors=3, promote=True)
+def _bound(B, bound: Any, dtype: str) -> Tensor:
+    """Return a bound as a tensor; an int out of the range of integers is as good as the end of the range."""
+    if isinstance(bound, int) and dtypes.is_int(dtype):
+        info = ml_dtypes.iinfo(dtype)
+        return B.asarray(sorted((info.min, bound, info.max))[1], dtype)
+    return B.cast(B.asarray(bound), dtype) if not isinstance(bound, (int, float)) else B.asarray(bound, dtype)
+
+
+@op
 def clip(B, x: Any, x_min: Any, x_max: Any) -> Tensor:
     """Move entries below `x_min` or above `x_max` to these bounds; None for no bound.
 
     >>> float(ops.clip(3.5, 0, 1))
     1.0
     """
-    x, low, high = (t if t is None else not_bool(B, t) for t in (x, x_min, x_max))
+    bounds = [b if b is None or isinstance(b, (bool, int, float)) else convert(B, b) for b in (x_min, x_max)]
+    kinds = [type(b) if isinstance(b, (bool, int, float)) else B.dtype(b) for b in bounds if b is not None]
+    dtype = dtypes.result_type(B.dtype(x), *kinds)
+    dtype = "int32" if dtype == "bool" else dtype
+    x = B.cast(x, dtype)
+    low, high = (b if b is None else _bound(B, b, dtype) for b in bounds)
     x = x if low is None else B.maximum(x, low)
     return x if high is None else B.minimum(x, high)

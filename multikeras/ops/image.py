@@ -8,6 +8,7 @@ from multikeras.ops.image_filter import extract_patches_3d as extract_patches_3d
 from multikeras.ops.image_filter import gaussian_blur as gaussian_blur
 from multikeras.ops.image_filter import sobel_edges as sobel_edges
 from multikeras.ops.image_filter import ssim as ssim
+from multikeras.ops.image_patches import reconstruct_patches as reconstruct_patches
 from multikeras.ops.image_resize import crop_images as crop_images
 from multikeras.ops.image_resize import pad_images as pad_images
 from multikeras.ops.image_resize import resize as resize

@@ -39,22 +39,23 @@ _INTERPOLATIONS = ("bilinear", "nearest", "lanczos3", "lanczos5", "bicubic")
 
 
 def _weights(B, size, new_size, scale, shift, method, antialias):
-    """Return how much each entry of a dimension counts for each new one, (new_size, size), float32.
+    """Return how much each entry of a dimension counts for each new one, (new_size, size), in the dtype of `scale`.
 
     `scale` and `shift` are scalar tensors: the new centre of a pixel is scale * centre + shift.
     """
-    one = B.asarray(1, "float32")
-    centres = B.cast(B.arange(0, new_size, 1, "int32"), "float32") + 0.5
+    dtype = B.dtype(scale)
+    one = B.asarray(1, dtype)
+    centres = B.cast(B.arange(0, new_size, 1, "int32"), dtype) + 0.5
     at = B.divide(centres - shift, scale) - 0.5
     width = B.maximum(B.divide(one, scale), one) if antialias else one
-    distance = B.abs(B.expand_dims(at, 1) - B.cast(B.arange(0, size, 1, "int32"), "float32"))
+    distance = B.abs(B.expand_dims(at, 1) - B.cast(B.arange(0, size, 1, "int32"), dtype))
     w = _KERNELS[method](B, B.divide(distance, width))
     total = B.sum(w, 1, True)
     # What is far outside of the image has no weights to speak of.
     some = B.abs(total) > 1e-4
-    last = B.cast(B.asarray(size, "int32"), "float32") - 0.5
+    last = B.cast(B.asarray(size, "int32"), dtype) - 0.5
     inside = B.expand_dims(B.bitwise_and(at >= -0.5, at <= last), 1)
-    return B.where(B.bitwise_and(some, inside), B.divide(w, B.where(some, total, one)), B.asarray(0, "float32"))
+    return B.where(B.bitwise_and(some, inside), B.divide(w, B.where(some, total, one)), B.asarray(0, dtype))
 
 
 def _resampled(B, x, axis, weights):
@@ -71,8 +72,13 @@ def _nearest(B, x, axis, new_size):
     return B.take(x, B.minimum(B.cast(B.floor(centres * ratio), "int32"), B.asarray(size, "int32") - 1), axis)
 
 
+def _wide(dtype):
+    """Return the dtype to resample images in."""
+    return "float64" if dtype == "float64" else "float32"
+
+
 def _back_to(B, x, dtype):
-    """Return float32 results in the dtype of the images, rounded and within its range."""
+    """Return results in the dtype of the images, rounded and within its range."""
     return B.cast(x, dtype) if dtypes.is_inexact(dtype) else B.saturate_cast(B.round(x), dtype)
 
 
@@ -144,11 +150,12 @@ def resize(B, images, size, interpolation="bilinear", antialias=False, crop_to_a
         for axis, new_size in zip(axes, size):
             x = _nearest(B, x, axis, new_size)
         return x
-    x = B.cast(x, "float32")
+    wide = _wide(dtype)
+    x = B.cast(x, wide)
     for axis, new_size in zip(axes, size):
         have = B.shape(x)[axis]
-        scale = B.divide(*(B.cast(B.asarray(s, "int32"), "float32") for s in (new_size, have)))
-        x = _resampled(B, x, axis, _weights(B, have, new_size, scale, B.asarray(0.0, "float32"), interpolation, antialias))
+        scale = B.divide(*(B.cast(B.asarray(s, "int32"), wide) for s in (new_size, have)))
+        x = _resampled(B, x, axis, _weights(B, have, new_size, scale, B.asarray(0.0, wide), interpolation, antialias))
     return _back_to(B, x, dtype)
 
 
@@ -169,8 +176,8 @@ def scale_and_translate(B, images, output_shape, scale, translation, spatial_dim
             f"Expected of one {sorted(_KERNELS)}. Received: method={method}"
         )
     dtype = B.dtype(images)
-    scale, translation = (B.cast(convert(B, v), "float32") for v in (scale, translation))
-    x = B.cast(images, "float32")
+    scale, translation = (B.cast(convert(B, v), _wide(dtype)) for v in (scale, translation))
+    x = B.cast(images, _wide(dtype))
     for i, dimension in enumerate(spatial_dims):
         axis = canonical_axis(dimension, len(x.shape), "scale_and_translate")
         factor, shift = B.getitem(scale, i), B.getitem(translation, i)

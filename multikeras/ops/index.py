@@ -101,6 +101,8 @@ def nonzero(B, x: Any) -> tuple[Tensor, ...]:
     >>> [int(v) for v in ops.nonzero([0, 5, 6])[0]]
     [1, 2]
     """
+    if not len(x.shape):
+        raise ValueError("nonzero: x is a scalar, which has no index. Give it a dimension with `reshape(x, (1,))`.")
     return B.nonzero(x)
 
 

@@ -108,7 +108,7 @@ def ptp(B, x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> int(ops.ptp([1, 5, 3]))
     4
     """
-    return B.max(x, _axes(axis), keepdims) - B.min(x, _axes(axis), keepdims)
+    return B.subtract(B.max(x, _axes(axis), keepdims), B.min(x, _axes(axis), keepdims))
 
 
 @op

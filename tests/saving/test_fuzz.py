@@ -21,19 +21,25 @@ NAMES = sorted(mutations.STRUCTURAL)
 few = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
+class Originals:
+    """The files, what is in them, and the weights they give; in a class of its own for a short repr."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.model, self.files = mutations.originals(folder)
+        self.weights = {name: mutations.load(folder / name, self.model) for name in NAMES}
+
+
 @pytest.fixture(scope="module")
 def originals(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("originals")
-    model, files = mutations.originals(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        weights = {name: mutations.load(folder / name, model) for name in NAMES}
-    return folder, model, files, weights
+        return Originals(tmp_path_factory.mktemp("originals"))
 
 
 def check(originals, name, content, expected):
-    folder, model, files, _ = originals
-    path = folder / name
+    model, files = originals.model, originals.files
+    path = originals.folder / name
     path.write_bytes(content)
     try:
         with warnings.catch_warnings():
@@ -48,7 +54,7 @@ def check(originals, name, content, expected):
 @given(r=st.randoms(use_true_random=False))
 @few
 def test_content_that_was_changed(originals, name, r):
-    check(originals, name, mutations.STRUCTURAL[name](originals[2][name], r), None)
+    check(originals, name, mutations.STRUCTURAL[name](originals.files[name], r), None)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("bare")])
@@ -56,16 +62,16 @@ def test_content_that_was_changed(originals, name, r):
 @few
 def test_bytes_that_were_damaged(originals, name, r):
     """What has checksums gives its own numbers or none."""
-    check(originals, name, mutations.damaged(originals[2][name], r), originals[3][name])
+    check(originals, name, mutations.damaged(originals.files[name], r), originals.weights[name])
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if not n.startswith("bare") and n != "m.json"])
 def test_files_cut_off_anywhere(originals, name):
-    content = originals[2][name]
+    content = originals.files[name]
     for size in sorted({*range(0, len(content), max(1, len(content) // 40)), 1, 7, 8, len(content) - 1}):
         with pytest.raises(ValueError, match=name):
-            mutations.load(_written(originals[0] / name, content[:size]), originals[1])
-    _written(originals[0] / name, content)
+            mutations.load(_written(originals.folder / name, content[:size]), originals.model)
+    _written(originals.folder / name, content)
 
 
 def _written(path: Path, content: bytes) -> Path:
