@@ -601,6 +601,13 @@ class Backend:
         """Return the most bytes of an accelerator that were in use so far, None without one."""
         return None
 
+    def native_dataset(self, elements: Any, size: int, batched: bool) -> Any:
+        """Return a data set of the framework over trees of numpy arrays, None where it has none of its own.
+
+        `size` is their number, below 0 where it is not known; the first dimension of batches is left open.
+        """
+        return None
+
     # -- bridges: programs written in the framework itself, used as layers ---------------------------------------------
 
     bridges: ClassVar[frozenset[str]] = frozenset()

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from multikeras.callbacks.callback import Callback
 from multikeras.utils.progbar import print_msg
 
@@ -90,10 +92,13 @@ class LearningRateFinder(Callback):
         """The rate at which the loss fell fastest, None before a run or if it never fell."""
         points = self._points()
         fall = points[: 1 + min(range(len(points)), key=lambda i: points[i][1], default=0)]  # what comes after is noise
-        reach = max(len(points) // 25, 1)
-        slopes = [((b[1] - a[1]) / (b[0] - a[0]), m[0]) for a, m, b in zip(fall, fall[reach:], fall[2 * reach :])]
+        width = max(len(points) // 10, 1)  # means over so many points: single batches differ by chance
+        slopes = []
+        for i in range(len(fall) - 2 * width + 1):
+            before, after = (np.mean(fall[j : j + width], axis=0) for j in (i, i + width))
+            slopes.append(((after[1] - before[1]) / (after[0] - before[0]), (after[0] + before[0]) / 2))
         steepest = min(slopes, default=(0.0, 0.0))
-        return 10 ** steepest[1] if steepest[0] < 0 else None
+        return float(10 ** steepest[1]) if steepest[0] < 0 else None
 
     # -- drawings ------------------------------------------------------------------------------------------------------
 
@@ -113,9 +118,11 @@ class LearningRateFinder(Callback):
         lines = []
         for row in reversed(range(_HEIGHT)):
             label = {_HEIGHT - 1: f"{high:9.4g}", 0: f"{low:9.4g}"}.get(row, " " * 9)
-            lines.append(f"{label} │" + "".join(_LEVELS[round(min(max(h - row, 0), 1) * 8)] for h in heights).rstrip())
+            blocks = "".join(_LEVELS[round(min(max(h - row, 0), 1) * 8)] for h in heights)
+            lines.append(f"{label} │{blocks.rstrip()}")
         best = self.suggestion
-        mark = "" if best is None else " " * (11 + min(int((math.log10(best) - left) / (right - left) * _WIDTH), _WIDTH - 1)) + "▲"
+        column = 0 if best is None else min(int((math.log10(best) - left) / (right - left) * _WIDTH), _WIDTH - 1)
+        mark = "" if best is None else " " * (11 + column) + "▲"
         axis = f"{10**left:<{_WIDTH - 8}.1e}{10**right:>8.1e}"
         said = "the loss never fell" if best is None else f"it fell fastest at {best:.2e}"
         return "\n".join(["Loss by learning rate; " + said, *lines, " " * 10 + "└" + "─" * _WIDTH, mark, " " * 11 + axis])

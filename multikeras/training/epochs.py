@@ -56,9 +56,10 @@ class Epochs:
 
     def chunkable(self) -> Arrays | None:
         """Return the arrays if an epoch is one pass over them."""
-        if isinstance(self.source, Arrays) and not self.source.on_host and (self.limit is None or self.limit <= self.source.full_batches):
-            return self.source if self.limit is None or self.steps is None else None
-        return None
+        source = self.source
+        if not isinstance(source, Arrays) or source.on_host or (self.limit is not None and self.limit > source.full_batches):
+            return None
+        return source if self.limit is None or self.steps is None else None
 
     def batches(self, epoch: int, skip: int = 0):
         """Give the batches of an epoch that come after the first `skip`."""

@@ -18,6 +18,11 @@ from multikeras.utils.arrays import pack_x_y_sample_weight as pack_x_y_sample_we
 from multikeras.utils.arrays import pad_sequences as pad_sequences
 from multikeras.utils.arrays import to_categorical as to_categorical
 from multikeras.utils.arrays import unpack_x_y_sample_weight as unpack_x_y_sample_weight
+from multikeras.utils.dataset import Dataset as Dataset
+from multikeras.utils.dataset import split_dataset as split_dataset
+from multikeras.utils.directories import audio_dataset_from_directory as audio_dataset_from_directory
+from multikeras.utils.directories import image_dataset_from_directory as image_dataset_from_directory
+from multikeras.utils.directories import text_dataset_from_directory as text_dataset_from_directory
 from multikeras.utils.files import get_file as get_file
 from multikeras.utils.graph import clear_session as clear_session
 from multikeras.utils.graph import get_source_inputs as get_source_inputs
@@ -30,5 +35,6 @@ from multikeras.utils.images import save_img as save_img
 from multikeras.utils.progbar import Progbar as Progbar
 from multikeras.utils.py_dataset import PyDataset as PyDataset
 from multikeras.utils.seeds import set_random_seed as set_random_seed
+from multikeras.utils.timeseries import timeseries_dataset_from_array as timeseries_dataset_from_array
 
 Sequence = PyDataset

@@ -184,9 +184,12 @@ def test_a_thread_that_works_ahead_hands_exceptions_over_and_stops():
             yield i
 
     found = []
+
+    def gather():
+        found.extend(item for item, _ in overlapped(broken(), lambda x: x, lambda: None))
+
     with pytest.raises(KeyError, match="row"):
-        for item, _ in overlapped(broken(), lambda x: x, lambda: None):
-            found.append(item)
+        gather()
     assert found == list(range(7))
 
     endless = overlapped(iter(lambda: time.sleep(0.002), 1), lambda x: x, lambda: None)

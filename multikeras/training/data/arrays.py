@@ -12,7 +12,6 @@ from multikeras.random import host
 from multikeras.training.data.source import Source
 from multikeras.utils.arrays import pack_x_y_sample_weight, unpack_x_y_sample_weight
 
-
 _MOST_ON_DEVICE = 4 << 30
 """Bytes of arrays that are moved to the device as a whole."""
 

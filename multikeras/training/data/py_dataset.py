@@ -1,15 +1,13 @@
 """Batches of a `PyDataset`, computed here, in threads or in processes."""
 
 import itertools
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from multikeras.random import host
 from multikeras.training.data.source import Source
 from multikeras.training.data.streams import state_methods, weighted
 from multikeras.training.data.workers import Workers
+from multikeras.utils.dataset import in_threads
 from multikeras.utils.py_dataset import PyDataset
 
 
@@ -86,18 +84,3 @@ def _checked(batch: Any) -> tuple:
             f"A PyDataset must return a tuple (x,), (x, y) or (x, y, sample_weight) from __getitem__, got {type(batch).__name__}."
         )
     return tuple(batch)
-
-
-def in_threads(fetch: Callable, indices: Iterable[int], workers: int, size: int) -> Iterator[Any]:
-    """Give `fetch(i)` for each index, in order, computed by threads up to `size` ahead; its exceptions come out here."""
-    indices = iter(indices)
-    pending: deque[Future] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        pending.extend(pool.submit(fetch, i) for i in itertools.islice(indices, size))
-        while pending:
-            batch = pending.popleft().result()
-            pending.extend(pool.submit(fetch, i) for i in itertools.islice(indices, 1))
-            yield batch
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
