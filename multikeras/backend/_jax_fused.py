@@ -17,9 +17,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from multikeras import config
+from multikeras.backend import dtypes
 from multikeras.backend._jax_programs import JaxVariable
 from multikeras.backend.interface import Backend
-from multikeras.backend.jax_backend import ArrayImpl, JaxBackend, windows
+from multikeras.backend.jax_backend import JaxBackend, windows
 
 _ONE_CALL = {
     1: "relu relu6 sigmoid sparse_sigmoid softplus softsign soft_shrink sparse_plus silu squareplus log_sigmoid leaky_relu "
@@ -28,7 +29,7 @@ _ONE_CALL = {
        "norm normalize layer_normalization rms_normalization split tile one_hot tril triu nan_to_num stack".split(),
     2: "not_equal greater_equal less_equal logical_and logical_or logical_xor hypot logaddexp binary_crossentropy "
        "categorical_crossentropy sparse_categorical_crossentropy".split(),
-    3: "batch_normalization dot_product_attention".split(),
+    3: "clip batch_normalization dot_product_attention".split(),
 }  # fmt: skip
 """Composites with so many tensors in front of hashable options."""
 _FACES = {"take": 2, "take_along_axis": 2, "repeat": 1, "where": 3}
@@ -37,13 +38,15 @@ _MORE_TENSORS = {
     "layer_normalization": ("gamma", "beta"), "rms_normalization": ("scale",), "batch_normalization": ("offset", "scale"),
     "dot_product_attention": ("bias", "mask"),
 }  # fmt: skip
+_FLOAT64 = dtypes.numpy_dtype("float64")
 _OPTIONS = frozenset((bool, int, float, str, type(None), tuple))
 
 
 def _is_array(x: Any) -> bool:
+    """Tell whether `x` may be compiled over; 64-bit floats may not: JAX would round Python's numbers beside them to 32."""
     if type(x) is list:
         return all(map(_is_array, x))
-    return x is None or isinstance(x, jax.Array)
+    return x is None or (isinstance(x, jax.Array) and x.dtype != _FLOAT64)
 
 
 def _one_call(composite: Callable, backend: Backend, tensors: int) -> Callable:
@@ -68,8 +71,8 @@ def _one_call(composite: Callable, backend: Backend, tensors: int) -> Callable:
         for x, is_array in zip(args, positions):
             kind = type(x)
             if isinstance(x, JaxVariable):
-                x, kind = x.value, ArrayImpl
-            if kind is not ArrayImpl and not (_is_array(x) if is_array else kind in _OPTIONS):
+                x = x.value
+            if not (_is_array(x) if is_array else kind in _OPTIONS):
                 return composite(backend, *args, **kwargs)
             values.append(x)
         for name, x in kwargs.items():
@@ -109,11 +112,6 @@ class JaxFused(JaxBackend):
     def bind_face(function, backend):
         tensors = _FACES.get(function.__name__)
         return functools.partial(function, backend) if tensors is None else _one_call(function, backend, tensors)
-
-    def clip(self, x, x_min, x_max):
-        if type(x) is ArrayImpl and x.dtype in self.native_inexact and {type(x_min), type(x_max)} <= {int, float}:
-            return jnp.clip(x, x_min, x_max)
-        return super().clip(x, x_min, x_max)
 
     def roll(self, x, shift, axis=None):  # 9, 8; with gradient 47
         if type(shift) is not int or type(axis) is not int or not -x.ndim <= axis < x.ndim:

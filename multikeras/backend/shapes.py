@@ -114,20 +114,22 @@ def broadcast(*shapes: tuple) -> tuple:
     return tuple(out)
 
 
-def canonical_axis(axis: int, rank: int, op: str = "axis") -> int:
+def canonical_axis(axis: int, rank: int, op: str = "") -> int:
     """Return `axis` counted from the front, refusing one that `rank` does not have."""
+    if not hasattr(axis, "__index__"):
+        raise TypeError(f"{op and op + ': '}axis must be an int, got {axis!r}.")
     if not -rank <= axis < max(rank, 1):
-        raise InvalidArgument(f"{op}: axis={axis} is out of range for a tensor of rank {rank}.")
+        raise InvalidArgument(f"{op and op + ': '}axis={axis} is out of range for a tensor of rank {rank}.")
     return axis % rank if rank else 0
 
 
-def canonical_axes(axis, rank: int, op: str = "axis") -> tuple[int, ...]:
+def canonical_axes(axis, rank: int, op: str = "") -> tuple[int, ...]:
     """Return the axes named by None (all), an int or a sequence, counted from the front."""
     if axis is None:
         return tuple(range(rank))
     axes = tuple(canonical_axis(a, rank, op) for a in (axis if isinstance(axis, (tuple, list)) else (axis,)))
     if len(set(axes)) != len(axes):
-        raise InvalidArgument(f"{op}: axis={axis} names an axis twice.")
+        raise InvalidArgument(f"{op and op + ': '}axis={axis} names an axis twice.")
     return axes
 
 

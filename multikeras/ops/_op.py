@@ -17,6 +17,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
+import numpy as np
+
 from multikeras.backend import SPEC, current, dtypes
 from multikeras.backend.interface import Backend
 from multikeras.backend.shapes import UNKNOWN, Spec
@@ -61,7 +63,19 @@ def convert(B: Backend, x: Any) -> Any:
     return B.asarray(x.value if isinstance(x, Variable) and B is current else x)
 
 
-def convert_together(B: Backend, xs: Any, inexact: bool) -> list:
+def _fitting(x: Any, dtype: str, saturate: bool) -> Any:
+    """Return a Python scalar; an int beyond an integer dtype is refused or, to `saturate`, becomes its end."""
+    if type(x) is not int or not dtypes.is_int(dtype):
+        return x
+    info = np.iinfo(dtype)
+    if info.min <= x <= info.max:
+        return x
+    if not saturate:
+        raise ValueError(f"the number {x} is out of the range of {dtype}, {info.min} to {info.max}. Cast the tensor first.")
+    return int(info.min) if x < info.min else int(info.max)
+
+
+def convert_together(B: Backend, xs: Any, inexact: bool, saturate: bool = False) -> list:
     """Return `xs` as tensors of their common dtype; Python scalars follow the tensors, None stays None."""
     xs = [x if x is None or type(x) in _SCALARS else convert(B, x) for x in xs]
     dtype = dtypes.result_type(*(type(x) if type(x) in _SCALARS else B.dtype(x) for x in xs if x is not None))
@@ -69,7 +83,7 @@ def convert_together(B: Backend, xs: Any, inexact: bool) -> list:
         dtype = dtypes.inexact(dtype)
     return [
         x if x is None
-        else B.asarray(x, dtype) if type(x) in _SCALARS
+        else B.asarray(_fitting(x, dtype, saturate), dtype) if type(x) in _SCALARS
         else x if B.dtype(x) == dtype
         else B.cast(x, dtype)
         for x in xs
@@ -112,6 +126,14 @@ class OpCall(Operation):
         return cls(**{k: deserialize_keras_object(v) if isinstance(v, (dict, list)) else v for k, v in config.items()})
 
 
+def _kind(error: Exception) -> type[Exception]:
+    """Return the class to raise an error anew, with more words: some take more than a message."""
+    kind = type(error)
+    return kind if kind.__init__ in (ValueError.__init__, TypeError.__init__) else next(
+        k for k in (ValueError, TypeError) if isinstance(error, k)
+    )  # fmt: skip
+
+
 def camel_case(name: str) -> str:
     """Return the class name of an op: `conv_transpose` is `ConvTranspose`."""
     return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
@@ -143,14 +165,21 @@ def _contains_keras_tensor(x: Any) -> bool:
 
 
 def _build(
-    function: Callable, install: bool, tensors: int, promote: bool, inexact: bool, sequence: bool, direct: bool = False
+    function: Callable,
+    install: bool,
+    tensors: int,
+    promote: bool,
+    inexact: bool,
+    sequence: bool,
+    direct: bool = False,
+    saturate: bool = False,
 ) -> Callable:
     name = function.__name__
     if install:
         setattr(Backend, name, function)
         implementation = getattr(current, name)
     else:
-        implementation = getattr(current, name) if direct else functools.partial(function, current)
+        implementation = getattr(current, name) if direct else current.bind_face(function, current)
     parameters = list(inspect.signature(function).parameters.values())[1:]
     names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     natives = frozenset((current.Tensor, *current.fast_types))
@@ -171,7 +200,7 @@ def _build(
             first = convert_together(B, first, inexact) if promote else [convert(B, x) for x in first]
             return (first, *args[1:])
         if promote:
-            return (*convert_together(B, args[:tensors], inexact), *args[tensors:])
+            return (*convert_together(B, args[:tensors], inexact, saturate), *args[tensors:])
         converted = [convert(B, x) for x in args[:tensors]]
         if inexact:
             converted = [
@@ -182,7 +211,29 @@ def _build(
 
     def on(B, *args, **kwargs):
         """Run the op on `B`, whose own override goes first: SPEC has explicit rules for few composites."""
-        return (getattr(B, name) if install else functools.partial(function, B))(*prepare(B, args), **kwargs)
+        try:
+            return (getattr(B, name) if install else functools.partial(function, B))(*prepare(B, args), **kwargs)
+        except (ValueError, TypeError) as error:
+            if f"{name}: " in str(error):
+                raise
+            raise _kind(error)(f"{name}: {error}") from error
+
+    def refuse(error, args, kwargs):
+        """Raise what shapes and dtypes alone say of a call that failed, in words that are the same on every backend.
+
+        What they have no objection to fails as it did.
+        """
+        if f"{name}: " not in str(error) and not any(map(callable, (*args, *kwargs.values()))):
+            for parameter, x in zip(parameters, args[:tensors]):
+                if x is None and parameter.default is not None:
+                    raise TypeError(f"{name}: {parameter.name} is None, a tensor is needed.") from error
+            try:
+                on(SPEC, *args, **kwargs)
+            except (ValueError, TypeError) as better:
+                raise better from error
+            except Exception:  # the first error says more
+                pass
+        raise error
 
     def slow(*args, **kwargs):
         if len(args) < tensors and kwargs:
@@ -201,7 +252,10 @@ def _build(
             result = sparse_rule(current, public, *args, **kwargs)
             if result is not None:
                 return result
-        return implementation(*prepare(current, args), **kwargs)
+        try:
+            return implementation(*prepare(current, args), **kwargs)
+        except Exception as error:
+            refuse(error, args, kwargs)
 
     # One closure a number of tensors: what an eager call of small tensors costs is decided here.
     if sequence:
@@ -210,7 +264,10 @@ def _build(
             if args and type(args[0]) in _SEQUENCES and args[0] and (not kwargs or all_plain(kwargs.values())):
                 xs = args[0]
                 if all_native(xs, promote) and (not inexact or xs[0].dtype in native_inexact):
-                    return implementation(list(xs), *args[1:], **kwargs)
+                    try:
+                        return implementation(list(xs), *args[1:], **kwargs)
+                    except Exception as error:
+                        refuse(error, args, kwargs)
             return slow(*args, **kwargs)
 
     elif tensors == 0:
@@ -226,10 +283,13 @@ def _build(
                 if type(x) in natives and (not inexact or x.dtype in native_inexact):
                     # A further argument may be a tensor too, and symbolic.
                     if len(args) == 1 or not is_symbolic(args[1:]):
-                        if not kwargs:
-                            return implementation(*args)
-                        if all_plain(kwargs.values()):
-                            return implementation(*args, **kwargs)
+                        try:
+                            if not kwargs:
+                                return implementation(*args)
+                            if all_plain(kwargs.values()):
+                                return implementation(*args, **kwargs)
+                        except Exception as error:
+                            refuse(error, args, kwargs)
             return slow(*args, **kwargs)
 
     elif tensors == 2:
@@ -247,7 +307,10 @@ def _build(
                         if (not promote or a.dtype == b.dtype) and (
                             not inexact or (a.dtype in native_inexact and (promote or b.dtype in native_inexact))
                         ):
-                            return implementation(a, b)
+                            try:
+                                return implementation(a, b)
+                            except Exception as error:
+                                refuse(error, args, kwargs)
                     elif promote and (kind is float or kind is int) and a.dtype in native_inexact:
                         return implementation(a, current.asarray(b, current.dtype(a)))
                 return slow(a, b)
@@ -258,8 +321,15 @@ def _build(
         def wrapper(*args, **kwargs):
             if len(args) >= tensors and (not kwargs or all_plain(kwargs.values())):
                 xs = args[:tensors]
+                if promote and type(xs[0]) in natives and xs[0].dtype in native_inexact:
+                    # Python numbers beside a tensor: bounds of `clip`.
+                    xs = [current.asarray(x, current.dtype(xs[0])) if type(x) in (float, int) else x for x in xs]
+                    args = (*xs, *args[tensors:])
                 if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):
-                    return implementation(*args, **kwargs)
+                    try:
+                        return implementation(*args, **kwargs)
+                    except Exception as error:
+                        refuse(error, args, kwargs)
             return slow(*args, **kwargs)
 
     public: Any = functools.wraps(function)(wrapper)
@@ -285,9 +355,9 @@ def _build(
 @overload
 def op(function: Callable[Concatenate[Any, P], R], /) -> Callable[P, R]: ...
 @overload
-def op(*, tensors: int = 1, promote: bool = False, inexact: bool = False, sequence: bool = False
+def op(*, tensors: int = 1, promote: bool = False, inexact: bool = False, sequence: bool = False, saturate: bool = False
        ) -> Callable[[Callable[Concatenate[Any, P], R]], Callable[P, R]]: ...  # fmt: skip
-def op(function=None, *, tensors=1, promote=False, inexact=False, sequence=False):
+def op(function=None, *, tensors=1, promote=False, inexact=False, sequence=False, saturate=False):
     """Make a public op of a composite and put the composite on `Backend`.
 
     Args:
@@ -295,10 +365,17 @@ def op(function=None, *, tensors=1, promote=False, inexact=False, sequence=False
         promote: Bring these to their common dtype.
         inexact: Cast integers and bools to the default float.
         sequence: The first parameter is a sequence of tensors instead (or a tensor, taken apart along its first axis).
+        saturate: Python ints beyond the dtype become its ends instead of an error.
     """
     if function is None:
         return functools.partial(
-            _build, install=True, tensors=tensors, promote=promote, inexact=inexact, sequence=sequence
+            _build,
+            install=True,
+            tensors=tensors,
+            promote=promote,
+            inexact=inexact,
+            sequence=sequence,
+            saturate=saturate,
         )
     return _build(function, True, tensors, promote, inexact, sequence)
 

@@ -10,7 +10,7 @@ import ml_dtypes
 
 from multikeras.backend import dtypes
 from multikeras.ops._common import Tensor, constant, is_value, not_bool, unary
-from multikeras.ops._op import convert, face, op
+from multikeras.ops._op import face, op
 
 # fmt: off
 negative = unary("negative", "Change the sign of each entry.", "float(ops.negative(2.0)) -> -2.0", inexact=False)
@@ -301,22 +301,18 @@ def _bound(B, bound: Any, dtype: str) -> Tensor:
     """Return a bound as a tensor; an int out of the range of integers is as good as the end of the range."""
     if isinstance(bound, int) and dtypes.is_int(dtype):
         info = ml_dtypes.iinfo(dtype)
-        return B.asarray(sorted((info.min, bound, info.max))[1], dtype)
-    return B.cast(B.asarray(bound), dtype) if not isinstance(bound, (int, float)) else B.asarray(bound, dtype)
+        return B.asarray(sorted((int(info.min), bound, int(info.max)))[1], dtype)
+    return B.asarray(bound, dtype) if isinstance(bound, (int, float)) else not_bool(B, bound)
 
 
-@op
+@op(tensors=3, promote=True, saturate=True)
 def clip(B, x: Any, x_min: Any, x_max: Any) -> Tensor:
     """Move entries below `x_min` or above `x_max` to these bounds; None for no bound.
 
     >>> float(ops.clip(3.5, 0, 1))
     1.0
     """
-    bounds = [b if b is None or isinstance(b, (bool, int, float)) else convert(B, b) for b in (x_min, x_max)]
-    kinds = [type(b) if isinstance(b, (bool, int, float)) else B.dtype(b) for b in bounds if b is not None]
-    dtype = dtypes.result_type(B.dtype(x), *kinds)
-    dtype = "int32" if dtype == "bool" else dtype
-    x = B.cast(x, dtype)
-    low, high = (b if b is None else _bound(B, b, dtype) for b in bounds)
+    x = not_bool(B, x)
+    low, high = (b if b is None else _bound(B, b, B.dtype(x)) for b in (x_min, x_max))
     x = x if low is None else B.maximum(x, low)
     return x if high is None else B.minimum(x, high)

@@ -123,6 +123,8 @@ def top_k(B, x, k, sorted=True):
     >>> [float(v) for v in values], [int(i) for i in indices]
     ([5.0, 3.0], [1, 2])
     """
+    if not len(x.shape) or (known(x.shape[-1]) and known(k) and not 0 <= k <= x.shape[-1]):
+        raise ValueError(f"top_k: k={k} must be at most the size of the last dimension, x has shape {tuple(x.shape)}.")
     return B.top_k(x, k)
 
 

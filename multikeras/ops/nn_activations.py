@@ -2,6 +2,8 @@
 
 import math
 
+from multikeras import config
+from multikeras.backend import dtypes
 from multikeras.backend.shapes import canonical_axis, known
 from multikeras.ops._op import op
 
@@ -24,7 +26,7 @@ def relu(B, x):
     >>> ops.convert_to_numpy(ops.relu([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    return B.where(x <= 0, _constant(B, x, 0), x)
+    return x if B.dtype(x) == "bool" else B.where(x <= 0, _constant(B, x, 0), x)
 
 
 @op
@@ -266,7 +268,8 @@ def hard_shrink(B, x, threshold=0.5):
     >>> ops.convert_to_numpy(ops.hard_shrink([-3.0, 0.2, 3.0])).tolist()
     [-3.0, 0.0, 3.0]
     """
-    return B.where(B.abs(x) > threshold, x, _constant(B, x, 0))
+    size = B.abs(x) if dtypes.is_inexact(B.dtype(x)) else B.abs(B.cast(x, config.floatx()))
+    return B.where(size > threshold, x, _constant(B, x, 0))
 
 
 @op

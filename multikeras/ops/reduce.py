@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from multikeras.backend import dtypes
-from multikeras.backend.shapes import canonical_axes, reduced
+from multikeras.backend.shapes import canonical_axes, canonical_axis, reduced
 from multikeras.ops import _sizes
 from multikeras.ops._common import Tensor, as_bool, constant, not_bool, together
 from multikeras.ops._op import convert, face, op
@@ -143,6 +143,7 @@ def count_nonzero(B, x: Any, axis: Axis = None) -> Tensor:
 
 def _place(find, B, x, axis, keepdims):
     rank = len(x.shape)
+    axis = axis if axis is None else canonical_axis(axis, rank)
     index = find(not_bool(B, x if axis is not None else B.reshape(x, (-1,))), 0 if axis is None else axis)
     if not keepdims:
         return index
