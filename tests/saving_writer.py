@@ -14,8 +14,8 @@ def forever(path: Path, units: int) -> None:
     while True:
         value += 1
         model.set_weights([np.full(w.shape, value, "float32") for w in model.get_weights()])
-        if path.suffix == ".h5":
+        if path.name.endswith((".weights.h5", ".safetensors")):
             model.save_weights(path)
         else:
-            model.save(path, zipped=bool(path.suffix))
+            model.save(path, zipped=None if path.suffix else False)
         print("saved", value, flush=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from multikeras import config, ops
+from multikeras.core import budget
 from multikeras.core.serialization import deserialize_keras_object
 from multikeras.metrics.confusion import KINDS, _Counting
 
@@ -64,6 +65,7 @@ class AUC(_Counting):
                     "Argument `num_thresholds` must be an integer > 1. Received: "
                     f"num_thresholds={num_thresholds}"
                 )
+            budget.loop(num_thresholds, "AUC: num_thresholds")
             inner = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)]
         if num_labels is not None and not multi_label:
             raise ValueError("`num_labels` is needed only when `multi_label` is True.")
@@ -179,6 +181,7 @@ class _Constrained(_Counting):
             )
         setattr(self, self.argument, value)
         self.value, self.class_id, self.num_thresholds = value, class_id, num_thresholds
+        budget.loop(num_thresholds, f"{type(self).__name__}: num_thresholds")
         even = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)] if num_thresholds > 1 else []
         self.thresholds = [0.5] if num_thresholds == 1 else [0.0, *even, 1.0]
         self._add_counts(len(self.thresholds))

@@ -2,9 +2,10 @@
 
 import inspect
 import json
+import math
 from typing import Any
 
-from multikeras.core import serialization, tree
+from multikeras.core import budget, serialization, tree
 from multikeras.core.node import KerasTensor
 from multikeras.layers.layer import Layer
 from multikeras.models import state_tree
@@ -166,7 +167,8 @@ def _make_functional(cls: type) -> None:
 
 def model_from_json(json_string: str, custom_objects=None) -> Model:
     """Make a model from `to_json()` of another."""
-    return serialization.deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+    with budget.limit(math.inf, "the JSON"):
+        return serialization.deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
 
 
 def flat_symbolic(structure: Any, what: str) -> list[KerasTensor]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import canonical_axis
+from multikeras.core import budget
 from multikeras.ops import _sizes
 from multikeras.ops._common import Tensor
 from multikeras.ops._op import convert, convert_together, face, op
@@ -271,6 +272,7 @@ def diff(B, a: Any, n: int = 1, axis: int = -1) -> Tensor:
     """
     if n < 0:
         raise ValueError(f"diff: n must not be negative, got {n}.")
+    budget.loop(n, "diff")
     before = (slice(None),) * canonical_axis(axis, len(a.shape), "diff")
     for _ in range(n):
         after, earlier = (B.getitem(a, (*before, s)) for s in (slice(1, None), slice(None, -1)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from multikeras.backend import SPEC, current, dtypes
 from multikeras.backend.shapes import UNKNOWN, Spec, canonical_axis, known
-from multikeras.core import tree
+from multikeras.core import budget, tree
 from multikeras.core.node import KerasTensor
 from multikeras.ops._op import convert, face, is_symbolic, op
 from multikeras.ops._sizes import from_value
@@ -165,6 +165,7 @@ def unstack(B, x, num=None, axis=0):
     size = x.shape[axis] if num is None else num
     if not known(size):
         raise ValueError(f"unstack: axis {axis} of shape {tuple(x.shape)} has no known size, give num.")
+    budget.loop(size, "unstack")
     return [B.getitem(x, (builtins.slice(None),) * axis + (i,)) for i in range(size)]
 
 

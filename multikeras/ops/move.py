@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from multikeras.backend.shapes import canonical_axes, canonical_axis, known
+from multikeras.core import budget
 from multikeras.ops import _sizes
 from multikeras.ops._common import Tensor, constant
 from multikeras.ops._op import convert, face, op
@@ -266,6 +267,7 @@ def split(B, x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) ->
             f"split: axis {axis} of shape {tuple(x.shape)} has size {size}, which does not divide into "
             f"{indices_or_sections} equal parts. `array_split` makes unequal ones."
         )
+    budget.loop(indices_or_sections, "split")
     step = size // indices_or_sections
     return [_part(B, x, axis, i * step, (i + 1) * step) for i in range(indices_or_sections)]
 
@@ -281,6 +283,7 @@ def array_split(B, x: Any, indices_or_sections: int | Sequence[int], axis: int =
     if not isinstance(indices_or_sections, int):
         return _parts(B, x, _cuts(indices_or_sections), axis)
     n, size = indices_or_sections, B.shape(x)[axis]
+    budget.loop(n, "array_split")
     if not isinstance(size, int) or not known(size):
         longer = size % n
         ends = [i * (size // n) + _sizes.smallest(B, longer, i) for i in range(n + 1)]

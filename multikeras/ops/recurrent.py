@@ -7,7 +7,7 @@ it cannot serve: a mask, or an activation other than None (tanh, sigmoid for the
 
 from typing import Any
 
-from multikeras.core import tree
+from multikeras.core import budget, tree
 from multikeras.ops._op import op
 
 
@@ -53,6 +53,7 @@ def rnn(B, x, states, step, mask=None, output=None, reverse=False, sequences=Fal
         if not unroll:
             carry, outputs = B.scan(advance, carry, xs, None, reverse)
             return carry, B.flip(outputs, (0,)) if sequences and reverse else outputs
+        budget.loop(10 * steps, "rnn: unroll=True")
         outputs = []
         for t in range(steps - 1, -1, -1) if reverse else range(steps):
             carry, y = advance(carry, tree.map_structure(lambda leaf, t=t: B.getitem(leaf, t), xs))

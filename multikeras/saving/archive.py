@@ -140,11 +140,8 @@ def read(path: Path, custom_objects=None, compile: bool = True, safe_mode: bool 
 def _opened(path: Path) -> Iterator[tuple[bytes, Any]]:
     """Give the config and a stream of the weights of a `.keras` file or folder, both as they were written."""
     if path.is_dir():
-        for name in (_CONFIG, _WEIGHTS):
-            if not (path / name).is_file():
-                raise ValueError(f"{str(path)!r} is not a Keras model: the folder has no {name}.")
-        with open(path / _WEIGHTS, "rb") as weights:
-            yield (path / _CONFIG).read_bytes(), weights
+        with contextlib.ExitStack() as stack:
+            yield _files_in(path, stack)
         return
     with open(path, "rb") as file:
         with _reading(path):
@@ -156,6 +153,19 @@ def _opened(path: Path) -> Iterator[tuple[bytes, Any]]:
             config = archive.read(_CONFIG)
             weights = _member(archive, file, members[_WEIGHTS], path)
         yield config, weights
+
+
+def _files_in(path: Path, stack: contextlib.ExitStack) -> tuple[bytes, Any]:
+    """Return config and weights of one folder, not of another that took its place in between."""
+    for _ in range(100):
+        folder = path.stat().st_ino
+        with contextlib.suppress(FileNotFoundError):
+            config = (path / _CONFIG).read_bytes()
+            weights = stack.enter_context(open(path / _WEIGHTS, "rb"))
+            if path.stat().st_ino == folder:
+                return config, weights
+    missing = [name for name in (_CONFIG, _WEIGHTS) if not (path / name).is_file()]
+    raise ValueError(f"{str(path)!r} is not a Keras model: the folder has no {' and no '.join(missing)}.")
 
 
 @contextlib.contextmanager

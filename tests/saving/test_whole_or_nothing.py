@@ -20,8 +20,9 @@ import multikeras as mk
 from multikeras.backend import current
 from multikeras.saving import files
 
-FORMATS = [".keras", "/", ".weights.h5"]
+FORMATS = [".keras", "/", ".weights.h5", ".h5", ".safetensors"]
 """`/` is the folder that `zipped=False` writes."""
+WHOLE = (".keras", "", ".h5")
 
 
 def model(value, units=64):
@@ -39,16 +40,21 @@ def place(folder, ending):
     return folder / ("model" if ending == "/" else f"model{ending}")
 
 
+def is_whole(path):
+    """Tell whether a file holds a whole model, not weights only."""
+    return path.suffix in WHOLE and not path.name.endswith(".weights.h5")
+
+
 def save(built, path):
-    if path.suffix == ".keras" or not path.suffix:
-        built.save(path, zipped=bool(path.suffix))
+    if is_whole(path):
+        built.save(path, zipped=None if path.suffix else False)
     else:
         built.save_weights(path)
 
 
 def value_in(path, units=64):
     """Return the one value that all weights in a file have."""
-    if path.suffix == ".keras" or not path.suffix:
+    if is_whole(path):
         found = mk.saving.load_model(path, compile=False)
     else:
         found = model(-1, units)
