@@ -11,6 +11,7 @@ from multikeras.callbacks.learning_rate import LearningRateScheduler as Learning
 from multikeras.callbacks.learning_rate import ReduceLROnPlateau as ReduceLROnPlateau
 from multikeras.callbacks.learning_rate_finder import LearningRateFinder as LearningRateFinder
 from multikeras.callbacks.model_checkpoint import ModelCheckpoint as ModelCheckpoint
+from multikeras.callbacks.orbax_checkpoint import OrbaxCheckpoint as OrbaxCheckpoint
 from multikeras.callbacks.progbar_logger import ProgbarLogger as ProgbarLogger
 from multikeras.callbacks.remote_monitor import RemoteMonitor as RemoteMonitor
 from multikeras.callbacks.swap_ema_weights import SwapEMAWeights as SwapEMAWeights

@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from multikeras.saving import archive, checked, h5, legacy_h5, loading, safe_tensors, seal, sharded
+from multikeras.saving import archive, checked, h5, legacy_h5, loading, orbax, safe_tensors, seal, sharded
 from multikeras.saving.files import replacing
 
 _LEGACY = (".h5", ".hdf5")
@@ -84,6 +84,8 @@ def load_model(
     Raises ValueError naming the file, and the place in it, for what is missing, damaged or not allowed.
     """
     path = _path(filepath, "load_model")
+    if orbax.is_checkpoint(path):
+        return orbax.load_model(path, custom_objects, compile, safe_mode)
     known = path.suffix == ".keras" or path.suffix in _LEGACY or path.is_dir()
     if not known or str(path).endswith(_WEIGHTS):
         raise ValueError(
@@ -93,7 +95,8 @@ def load_model(
     if not path.exists():
         raise ValueError(f"load_model: File not found: filepath={str(path)!r}. Please ensure the file is an accessible one.")
     if path.suffix in _LEGACY and not path.is_dir():
-        return legacy_h5.read_model(path, custom_objects, compile, safe_mode)
+        with checked.located(repr(str(path))):
+            return legacy_h5.read_model(path, custom_objects, compile, safe_mode)
     return archive.read(path, custom_objects, compile, safe_mode)
 
 
@@ -150,6 +153,8 @@ def load_weights(model: Any, filepath: str | os.PathLike, skip_mismatch: bool = 
     Raises ValueError for a file that is damaged or does not fit; the model is then as it was.
     """
     path, name = _path(filepath, "load_weights"), str(filepath)
+    if orbax.is_checkpoint(path):
+        return orbax.load_weights(model, path, skip_mismatch)
     legacy = path.suffix in _LEGACY and not name.endswith(_WEIGHTS)
     by_name, skip = kwargs.pop("by_name", False), kwargs.pop("objects_to_skip", None)
     if kwargs:

@@ -234,6 +234,7 @@ def _elements(dataset: Any) -> list:
         sizes = {len(a) for a in tree.flatten(arrays)}
         if len(sizes) > 1:
             raise ValueError(f"split_dataset: all arrays must have one length, got {sorted(sizes)}.")
+        arrays = tuple(arrays) if isinstance(arrays, list) else arrays
         return [tree.map_structure(lambda a: a[i], arrays) for i in range(sizes.pop())]  # noqa: B023
     if hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and not isinstance(dataset, list):
         found = [dataset[i] for i in range(len(dataset))]

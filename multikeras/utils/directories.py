@@ -34,6 +34,7 @@ class _Files:
         _check(labels, label_mode, class_names, validation_split, subset, shuffle, seed)
         if not os.path.isdir(directory):
             raise ValueError(f"directory={os.fspath(directory)!r} does not exist or is no directory.")
+        labels = None if label_mode is None else labels
         self.mode = None if labels is None else label_mode
         inferred = isinstance(labels, str)
         folders = sorted(e.name for e in os.scandir(directory) if e.is_dir(follow_symlinks=True)) if inferred else [""]

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from multikeras.random import seed_generator
 from multikeras.utils.dataset import Dataset, native
 
 
@@ -52,14 +51,13 @@ def timeseries_dataset_from_array(
     if targets is not None:
         targets = np.asarray(targets)
         starts = starts[starts < len(targets)]
-    if shuffle:
-        np.random.RandomState(seed_generator.make_default_seed() if seed is None else seed).shuffle(starts)
 
     def window(start):
         x = data[start : start + reach + 1 : sampling_rate]
         return x if targets is None else (x, targets[start])
 
-    windows = Dataset.from_tensor_slices(starts).map(window)
+    windows = Dataset.from_tensor_slices(starts)
+    windows = (windows.shuffle(seed=seed) if shuffle else windows).map(window)
     if batch_size is not None:
         windows = windows.batch(batch_size)
     return native(windows, batched=batch_size is not None)
