@@ -1,3 +1,4 @@
+# ruff: noqa: E501  rows of a table are easier to read whole
 """Cases for every op: how to draw its arguments, and the dtypes it takes.
 
 A maker draws `(args, kwargs)` from a generator for a dtype; arrays among the arguments are the op's tensors.

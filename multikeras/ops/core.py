@@ -252,6 +252,13 @@ def fori_loop(B, lower, upper, body_fun, init_val):
     10
     """
     _callables("fori_loop", body_fun=body_fun)
+    if isinstance(lower, int) and isinstance(upper, int):
+        if upper <= lower:
+            return _tensors(B, init_val)
+        # Of known length, so that it can be differentiated backwards everywhere.
+        return B.scan(
+            lambda v, i: (_tensors(B, body_fun(i, v)), ()), _tensors(B, init_val), B.arange(lower, upper, 1, "int32"), None
+        )[0]
     lower, upper = (B.cast(convert(B, end), "int32") for end in (lower, upper))
     state = (lower, _tensors(B, init_val))
     return B.while_loop(lambda i, _: i < upper, lambda i, v: (i + 1, _tensors(B, body_fun(i, v))), state, None)[1]

@@ -51,7 +51,7 @@ def reconstruct_patches(B, patches, size, output_size=None, strides=None, paddin
     x = B.transpose(x, (0, *range(2, rank + 2), 1)) if first else x
     batch, *grid, depth = B.shape(x)
     if known(x.shape[-1]) and x.shape[-1] % math.prod(size):
-        raise ValueError(f"reconstruct_patches: {x.shape[-1]} entries are no multiple of the {math.prod(size)} pixels of a patch.")
+        raise ValueError(f"reconstruct_patches: {x.shape[-1]} entries are not whole patches of {math.prod(size)} pixels.")
     x = B.reshape(x, (batch, *grid, *size, depth // math.prod(size)))
     x = B.transpose(x, (0, *(a for i in range(1, rank + 1) for a in (i, i + rank)), 2 * rank + 1))
     whole = [n * s for n, s in zip(grid, size)]

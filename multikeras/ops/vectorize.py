@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Collection
 
 from multikeras.backend import SPEC, current
-from multikeras.backend.shapes import broadcast
+from multikeras.backend.shapes import UNKNOWN, broadcast
 from multikeras.core import tree
+from multikeras.core.node import Operation, any_symbolic, as_spec
 from multikeras.ops import _sizes
 from multikeras.ops._op import convert, is_symbolic
 
@@ -46,6 +47,8 @@ def vectorize(
 
     @functools.wraps(pyfunc)
     def vectorized(*args, **kwargs):
+        if any_symbolic(args, kwargs):
+            return Vectorize(pyfunc, excluded, signature).symbolic_call(*args, **kwargs)
         B = SPEC if is_symbolic(args) or is_symbolic(kwargs) else current
         places = [i for i in range(len(args)) if i not in fixed]
         names = [k for k in kwargs if k not in fixed]
@@ -60,6 +63,7 @@ def vectorize(
         shapes = [tuple(B.shape(x)) for x in xs]
         splits = [len(s) - r for s, r in zip(shapes, ranks)]
         outer = broadcast(*(s[:split] for s, split in zip(shapes, splits)))
+        outer = tuple(UNKNOWN if n is None else n for n in outer)
         if not outer:
             return apply(xs)
         total = _sizes.product(outer)
@@ -71,3 +75,18 @@ def vectorize(
         return tree.map_structure(lambda y: B.reshape(y, (*outer, *B.shape(y)[1:])), found)
 
     return vectorized
+
+
+class Vectorize(Operation):
+    """A call of a vectorized function on symbolic tensors: a node of a Functional model."""
+
+    def __init__(self, pyfunc, excluded=None, signature=None, name=None):
+        super().__init__(name=name)
+        self.pyfunc, self.excluded, self.signature = pyfunc, excluded, signature
+
+    def call(self, *args, **kwargs):
+        return vectorize(self.pyfunc, excluded=self.excluded, signature=self.signature)(*args, **kwargs)
+
+    def compute_output_spec(self, *args, **kwargs):
+        args, kwargs = tree.map_structure(as_spec, (args, kwargs))
+        return self.call(*args, **kwargs)

@@ -103,7 +103,9 @@ def randint(B, shape, minval, maxval, dtype="int32", seed=None):
         return _made(B.random_randint(key, shape, minval, maxval, dtype))
     # Through int32, whose casts to words and back wrap around everywhere.
     low, high = (B.cast(B.cast(convert(B, v), "int32"), B.key_dtype) for v in (minval, maxval))
-    return _made(B.cast(threefry.randint(B, key, shape, low, high), dtype))
+    ends = isinstance(minval, int) and isinstance(maxval, int)
+    wide = ends and maxval - minval > 2**24
+    return _made(B.cast(threefry.randint(B, key, shape, low, high, wide), dtype))
 
 
 @op(tensors=0)

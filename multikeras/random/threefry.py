@@ -77,8 +77,21 @@ def normal(B: Backend, key: Array, shape: tuple, stream: Any = 0) -> Array:
     return B.reshape(B.slice(both, (0,), (n,)), shape)
 
 
-def randint(B: Backend, key: Array, shape: tuple, low: Array, high: Array) -> Array:
-    """Draw from [low, high), integers of `B.key_dtype` modulo 2**32; ranges above 2**24 are slightly uneven."""
+def randint(B: Backend, key: Array, shape: tuple, low: Array, high: Array, wide: bool = False) -> Array:
+    """Draw from [low, high), integers of `B.key_dtype` modulo 2**32.
+
+    A word modulo the span is even to one part in 2**32 / span; `wide` takes two words, for spans above 2**24.
+    """
     w = _Words(B)
-    span = w.low(B.subtract(high, low))
-    return w.add(B.mod(words(B, key, shape), B.maximum(span, w.constant(1))), low)
+    span = B.maximum(w.low(B.subtract(high, low)), w.constant(1))
+    if not wide:
+        return w.add(B.mod(words(B, key, shape), span), low)
+    pair = words(B, key, (2, *shape))
+    rest, second = B.mod(B.getitem(pair, 0), span), B.getitem(pair, 1)
+    for bit in range(31, -1, -1):  # long division, for frameworks without 64 bits
+        over = B.equal(w.shifted(rest, 31), w.constant(1))
+        next_bit = B.bitwise_and(w.shifted(second, bit) if bit else second, w.constant(1))
+        rest = B.bitwise_or(w.low(B.left_shift(rest, w.constant(1))), next_bit)
+        over = B.bitwise_or(over, B.bitwise_not(B.less(rest, span)))
+        rest = B.where(over, w.low(B.subtract(rest, span)), rest)
+    return w.add(rest, low)
