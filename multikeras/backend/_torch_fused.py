@@ -8,9 +8,12 @@ Beside each stands how many times faster than the composite it is on one core (x
 
 import torch
 import torch.nn.functional as F
+from torch.autograd import forward_ad
 
 from multikeras import config
-from multikeras.backend import scope
+from multikeras.backend import dtypes, scope
+from multikeras.backend._torch_programs import DTYPE, state
+from multikeras.backend._torch_recording import NotRecordable, recording
 from multikeras.backend.shapes import canonical_axes
 from multikeras.backend.torch_backend import TorchBackend, widened
 
@@ -33,6 +36,147 @@ def _in_place(variables):
         return False
     dtype = variables[0].store.dtype
     return dtype in _FLOATS and all(v.store.dtype == dtype and v.store.is_contiguous() for v in variables)
+
+
+def _is_plain(x):
+    """Tell whether Python may look at values of `x`: not where a program is traced, batched or on a GPU, which would wait."""
+    return (
+        type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        and not recording.active and not torch._C._functorch.is_batchedtensor(x)
+    )  # fmt: skip
+
+
+_MUCH = 1 << 16
+"""Batch times units squared, from which a fused LSTM gains more than a step repeated without Python."""
+
+
+def _runs_fused(x, units, mask, how):
+    """Tell whether torch's kernels for recurrent layers serve."""
+    if not x.shape[0] or not x.shape[1] or not x.shape[2] or how.get("unroll") or torch.compiler.is_compiling():
+        return False
+    if x.dtype not in _FLOATS or type(x) not in (torch.Tensor, torch.nn.Parameter):
+        return False
+    if recording.active:
+        # oneDNN's LSTM keeps what its derivative needs only where gradients are on, which they are not in a repetition.
+        if x.shape[0] * units**2 >= _MUCH and mask is None:
+            raise NotRecordable("torch's fused LSTM cannot be repeated without Python")
+        return False
+    # There are no derivatives forwards or of derivatives.
+    if state.differentiating > 1 or forward_ad._current_level >= 0 or torch._C._functorch.peek_interpreter_stack():
+        return False
+    if mask is None:
+        return True
+    if not _is_plain(mask):
+        return False
+    # Steps that count must come first, at least one in each sequence.
+    return bool(mask[:, 0].all()) and bool((mask[:, 1:] <= mask[:, :-1]).all())
+
+
+def _reset_first(w):
+    """Exchange the gates of a GRU: update, reset, candidate to reset, update, candidate."""
+    update, reset, candidate = w.chunk(3, -1)
+    return torch.cat([reset, update, candidate], -1)
+
+
+def _fused_loop(kernel, x, states, weights, mask, reverse=False, sequences=False, zero_masked=False, unroll=False):
+    """Run `kernel` over (batch, steps, features) and return what `rnn` returns."""
+    states = states if len(states) > 1 else states[0]
+    rest = (weights, len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
+    if mask is None:
+        outputs, *states = kernel(x.flip(1) if reverse else x, states, *rest, True)
+        states = [state[0] for state in states]
+        return outputs[:, -1], outputs if sequences else None, states
+    lengths = mask.sum(1)
+    steps = torch.arange(x.shape[1], device=x.device)
+    if reverse:
+        x = _at(x, (lengths[:, None] - 1 - steps).clamp(min=0))
+    packed = torch.nn.utils.rnn.pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
+    order = packed.sorted_indices
+    states = tuple(s[:, order] for s in states) if isinstance(states, tuple) else states[:, order]
+    data, *states = kernel(packed.data, packed.batch_sizes, states, *rest)
+    states = [state[0, packed.unsorted_indices] for state in states]
+    if not sequences:
+        return states[0], None, states
+    packed = torch.nn.utils.rnn.PackedSequence(data, packed.batch_sizes, order, packed.unsorted_indices)
+    outputs, _ = torch.nn.utils.rnn.pad_packed_sequence(packed, True, total_length=x.shape[1])
+    if reverse:
+        # The masked steps come first, before there is any output.
+        shift = steps - (x.shape[1] - lengths[:, None])
+        outputs = torch.where((shift < 0)[..., None], 0.0, _at(outputs, shift.clamp(min=0)))
+    elif not zero_masked:
+        outputs = _at(outputs, torch.minimum(steps, lengths[:, None] - 1))
+    last = states[0] if reverse or not zero_masked else torch.where(mask[:, -1:], states[0], 0.0)
+    return last, outputs, states
+
+
+def _at(x, steps):
+    """Return (batch, steps, features) with the steps named for each sequence."""
+    return torch.take_along_dim(x, steps[..., None], 1)
+
+
+class _Many:
+    """Tensors side by side, in arithmetic as one: each operation is one call of torch for all."""
+
+    def __init__(self, tensors):
+        self.tensors = tensors
+
+    def _of(function):
+        def call(self, other):
+            return _Many(function(self.tensors, other.tensors if isinstance(other, _Many) else other))
+
+        return call
+
+    __add__ = __radd__ = _of(torch._foreach_add)
+    __mul__ = __rmul__ = _of(torch._foreach_mul)
+    __truediv__ = _of(torch._foreach_div)
+    __sub__ = _of(torch._foreach_sub)
+
+
+class _ManyVariables:
+    """Variables as one whose value is a `_Many`."""
+
+    def __init__(self, variables):
+        self.stores, self.dtype = _stores(variables), variables[0].dtype
+        self.value = _Many(self.stores)
+
+    def assign(self, value):
+        torch._foreach_copy_(self.stores, value.tensors)
+
+
+class _ManyBackend:
+    """A backend for rules of optimizers on `_Many`."""
+
+    def __init__(self, backend):
+        self.backend = backend
+
+    def read(self, x):
+        return x
+
+    stop_gradient = read
+
+    def maximum(self, x, y):
+        return _Many(torch._foreach_maximum(x.tensors, y.tensors))
+
+    def __getattr__(self, name):
+        function = getattr(self.backend, name)
+        for_all = {"sqrt": torch._foreach_sqrt, "abs": torch._foreach_abs}.get(name)
+
+        def call(x, *args):
+            if not isinstance(x, _Many):
+                return function(x, *args)
+            return _Many(for_all(x.tensors) if for_all else [function(t, *args) for t in x.tensors])
+
+        return call
+
+
+def _at_once(backend, name, gradients, variables, slots, *rest):
+    """Run the rule `name` once on all variables together; `slots` are lists of variables too."""
+    rule = getattr(TorchBackend, name)
+    if not _in_place(variables):
+        return rule(backend, gradients, variables, *slots, *rest)
+    with torch.no_grad():
+        slots = [[_ManyVariables(s)] for s in slots]
+        return rule(_ManyBackend(backend), [_Many(list(gradients))], [_ManyVariables(variables)], *slots, *rest)
 
 
 class TorchFused(TorchBackend):
@@ -59,9 +203,9 @@ class TorchFused(TorchBackend):
     def celu(self, x, alpha=1.0):  # 9.9, 7.2
         return F.celu(x, alpha)
 
-    def softplus(self, x):  # 3.5, 6.1
-        # F.softplus is exact to 2e-9 only.
-        return torch.logaddexp(x, torch.zeros((), dtype=x.dtype, device=x.device))
+    def softplus(self, x):  # 6.2, 8.4
+        # With its standard threshold, 20, F.softplus is exact to 2e-9 only.
+        return F.softplus(x, 1, 40)
 
     def gelu(self, x, approximate=True):  # 18, 12
         return F.gelu(x, approximate="tanh" if approximate else "none")
@@ -90,6 +234,61 @@ class TorchFused(TorchBackend):
     def stack(self, x, axis=0):  # 3.0, 1.1
         return torch.stack(x, axis) if x else super().stack(x, axis)
 
+    def roll(self, x, shift, axis=None):  # 8.0, 4.2; with gradient 130
+        if type(shift) is not int or type(axis) is not int or not -x.ndim <= axis < x.ndim:
+            return super().roll(x, shift, axis)
+        return torch.roll(x, shift, axis)
+
+    def split(self, x, indices_or_sections, axis=0):  # 3.5, 3.5
+        parts = indices_or_sections
+        if type(parts) is not int or type(axis) is not int or not -x.ndim <= axis < x.ndim:
+            return super().split(x, parts, axis)
+        if parts < 1 or x.shape[axis] % parts or not x.shape[axis]:
+            return super().split(x, parts, axis)
+        return list(torch.split(x, x.shape[axis] // parts, axis))
+
+    def norm(self, x, ord=None, axis=None, keepdims=False):  # 6.0, 6.5
+        if ord not in (None, 2) or type(axis) is not int or x.dtype not in _FLOATS or not -x.ndim <= axis < x.ndim:
+            return super().norm(x, ord, axis, keepdims)
+        return torch.linalg.vector_norm(x, 2, axis, keepdims)
+
+    def one_hot(self, x, num_classes, axis=-1, dtype=None, sparse=False):  # 1.1, 2.9
+        if x.dtype not in (torch.int32, torch.int64) or axis not in (-1, x.ndim) or x.numel() * num_classes < 4096:
+            return super().one_hot(x, num_classes, axis, dtype, sparse)
+        dtype = DTYPE[dtypes.standardize_dtype(dtype)]
+        places = x.long().unsqueeze(-1)
+        inside = ((places >= 0) & (places < num_classes)).to(dtype)
+        zeros = torch.zeros((*x.shape, num_classes), dtype=dtype, device=x.device)
+        return zeros.scatter_(-1, places.clamp(0, num_classes - 1), inside)
+
+    def top_k(self, x, k):  # 1.0, 57
+        if not 0 < k < x.shape[-1] or x.dtype not in _FLOATS or not _is_plain(x):
+            return super().top_k(x, k)
+        values, indices = torch.topk(x, k + 1)
+        if not (values[..., 1:] < values[..., :-1]).all():
+            # torch.topk does not say which of equal entries it picks.
+            return super().top_k(x, k)
+        return values[..., :k], indices[..., :k].to(torch.int32)
+
+    def binary_crossentropy(self, target, output, from_logits=False):  # with gradient 2.2, 1.8
+        if not from_logits or output.dtype not in _FLOATS or target.shape != output.shape:
+            return super().binary_crossentropy(target, output, from_logits)
+        return F.binary_cross_entropy_with_logits(output, target, reduction="none")
+
+    def sparse_categorical_crossentropy(self, target, output, from_logits=False, axis=-1):  # with gradient 2.0, 2.8
+        fits = (
+            from_logits and output.dtype in _FLOATS and target.dtype in (torch.int32, torch.int64) and output.ndim > 1
+            and axis in (-1, output.ndim - 1) and target.shape == output.shape[:-1] and output.shape[-1]
+        )  # fmt: skip
+        if not fits:
+            return super().sparse_categorical_crossentropy(target, output, from_logits, axis)
+        classes = output.shape[-1]
+        labels = target.reshape(-1).long()
+        # Classes out of range have no loss.
+        labels = torch.where((labels < 0) | (labels >= classes), -100, labels)
+        loss = F.cross_entropy(output.reshape(-1, classes), labels, reduction="none", ignore_index=-100)
+        return loss.reshape(target.shape)
+
     def zeros_like(self, x, dtype=None):  # 2.1, 1.1
         return torch.zeros_like(x) if dtype is None else super().zeros_like(x, dtype)
 
@@ -97,10 +296,10 @@ class TorchFused(TorchBackend):
         return torch.ones_like(x) if dtype is None else super().ones_like(x, dtype)
 
     def tril(self, x, k=0):  # 13, 8.4
-        return torch.tril(x, k) if type(k) is int and x.ndim > 1 else super().tril(x, k)
+        return torch.tril(x, k) if type(k) is int and x.ndim > 1 and x.dtype in _FLOATS else super().tril(x, k)
 
     def triu(self, x, k=0):  # 12, 6.3
-        return torch.triu(x, k) if type(k) is int and x.ndim > 1 else super().triu(x, k)
+        return torch.triu(x, k) if type(k) is int and x.ndim > 1 and x.dtype in _FLOATS else super().triu(x, k)
 
     def layer_normalization(self, x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):  # 7.8, 2.7
         axes = canonical_axes(axis, x.ndim)
@@ -150,6 +349,34 @@ class TorchFused(TorchBackend):
             bias = torch.broadcast_to(bias, (*query.shape[:3], key.shape[2]))
         out = F.scaled_dot_product_attention(query, key, value, bias, is_causal=is_causal, scale=scale)
         return out.transpose(1, 2)
+
+    # -- loops over time: 5 times (batch 64, 50 steps, 64 features, 128 units), with gradient 4 times ------------------
+
+    def lstm(self, x, h, c, kernel, recurrent_kernel, bias, mask=None, activation=None, recurrent_activation=None, **how):
+        if activation or recurrent_activation or not _runs_fused(x, h.shape[1], mask, how):
+            return super().lstm(
+                x, h, c, kernel, recurrent_kernel, bias, mask, activation, recurrent_activation, **how
+            )
+        # Gates stand in the same order, but kernels are transposed.
+        weights = [kernel.t().contiguous(), recurrent_kernel.t().contiguous()]
+        if bias is not None:
+            weights += [bias, torch.zeros_like(bias)]
+        states = h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous()
+        return _fused_loop(torch._VF.lstm, x, states, weights, mask, **how)
+
+    def gru(self, x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask=None, activation=None,
+            recurrent_activation=None, reset_after=True, **how):  # fmt: skip
+        if activation or recurrent_activation or not reset_after or not _runs_fused(x, 0, mask, how):
+            return super().gru(
+                x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask, activation, recurrent_activation, reset_after,
+                **how,
+            )  # fmt: skip
+        weights = [_reset_first(w).t().contiguous() for w in (kernel, recurrent_kernel)]
+        if bias is not None or recurrent_bias is not None:
+            first, second = bias, recurrent_bias
+            first = torch.zeros_like(second) if first is None else first
+            weights += [_reset_first(first), _reset_first(torch.zeros_like(first) if second is None else second)]
+        return _fused_loop(torch._VF.gru, x, (h.unsqueeze(0).contiguous(),), weights, mask, **how)
 
     # -- update rules of optimizers: 190 times (six small variables), 6 times (two of a million entries) ---------------
 
@@ -214,6 +441,24 @@ class TorchFused(TorchBackend):
             torch._foreach_add_(speeds, steps)
             torch._foreach_sub_(stores, speeds)
         return None
+
+    def adagrad_step(self, gradients, variables, accumulators, learning_rate, epsilon):
+        return _at_once(self, "adagrad_step", gradients, variables, [accumulators], learning_rate, epsilon)
+
+    def lion_step(self, gradients, variables, momentums, learning_rate, beta_1, beta_2):
+        return _at_once(self, "lion_step", gradients, variables, [momentums], learning_rate, beta_1, beta_2)
+
+    def adadelta_step(self, gradients, variables, squares, deltas, learning_rate, rho, epsilon):
+        return _at_once(self, "adadelta_step", gradients, variables, [squares, deltas], learning_rate, rho, epsilon)
+
+    def adamax_step(self, gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon):
+        slots, shares = [momentums, norms], (beta_1, beta_2, epsilon)
+        return _at_once(self, "adamax_step", gradients, variables, slots, iterations, learning_rate, *shares)
+
+    def nadam_step(self, gradients, variables, momentums, velocities, product, iterations, learning_rate, beta_1, beta_2,
+                   epsilon):  # fmt: skip
+        slots, shares = [momentums, velocities], (beta_1, beta_2, epsilon)
+        return _at_once(self, "nadam_step", gradients, variables, slots, product, iterations, learning_rate, *shares)
 
 
 BACKEND = TorchFused

@@ -1,6 +1,5 @@
 """Adam and AdamW."""
 
-from typing import Any
 
 from multikeras import ops
 from multikeras.backend import current
@@ -32,9 +31,6 @@ class Adam(Optimizer):
         super().build(variables)
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", "velocity"])
         self._velocity_hats = self.add_optimizer_variables(variables, "velocity_hat") if self.amsgrad else None
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        self.update_all([gradient], [variable], learning_rate)
 
     def update_all(self, gradients, variables, learning_rate):
         current.adam_step(

@@ -3,6 +3,8 @@
 from typing import Any
 
 from multikeras import ops
+from multikeras.backend import current
+from multikeras.optimizers import rules
 from multikeras.optimizers.optimizer import Optimizer, frozen
 
 
@@ -29,11 +31,9 @@ class Adagrad(Optimizer):
         start = lambda shape, dtype: ops.full(shape, self.initial_accumulator_value, dtype=dtype)  # noqa: E731
         self._accumulators = self.add_optimizer_variables(variables, "accumulator", start)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        accumulator = self._accumulators[self._get_variable_index(variable)]
-        self.assign_add(accumulator, gradient * gradient)
-        rate = ops.cast(learning_rate, variable.dtype)
-        self.assign_sub(variable, gradient * rate / ops.sqrt(frozen(accumulator) + self.epsilon))
+    def update_all(self, gradients, variables, learning_rate):
+        accumulators = self.slots(self._accumulators, variables)
+        current.adagrad_step(gradients, variables, accumulators, learning_rate, self.epsilon)
 
 
 class Adadelta(Optimizer):
@@ -59,13 +59,10 @@ class Adadelta(Optimizer):
         names = ["accumulated_grad", "accumulated_delta_var"]
         self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(variables, names)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        grads, deltas = self._accumulated_grads[index], self._accumulated_delta_vars[index]
-        self.assign(grads, self.rho * frozen(grads) + (1 - self.rho) * gradient * gradient)
-        step = gradient * ops.sqrt((frozen(deltas) + self.epsilon) / (frozen(grads) + self.epsilon))
-        self.assign(deltas, self.rho * frozen(deltas) + (1 - self.rho) * step * step)
-        self.assign_sub(variable, step * ops.cast(learning_rate, variable.dtype))
+    def update_all(self, gradients, variables, learning_rate):
+        squares = self.slots(self._accumulated_grads, variables)
+        deltas = self.slots(self._accumulated_delta_vars, variables)
+        current.adadelta_step(gradients, variables, squares, deltas, learning_rate, self.rho, self.epsilon)
 
 
 def _mean_unbiased(slot: Any, new: Any, share: float, step: Any) -> Any:
@@ -92,6 +89,14 @@ class _Moments(Optimizer):
         super().build(variables)
         self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", self.second])
 
+    def _all_state(self, variables: list) -> tuple[list, list, Any]:
+        """Return both slots of all variables and the number of updates before this one."""
+        momentums, seconds = self.slots(self._momentums, variables), self.slots(self._velocities, variables)
+        return momentums, seconds, ops.convert_to_tensor(self.iterations)
+
+    def _shares(self) -> tuple[float, float, float]:
+        return self.beta_1, self.beta_2, self.epsilon
+
     def _state(self, variable: Any) -> tuple[Any, Any, Any]:
         """Return both slots of a variable and the number of this update."""
         index = self._get_variable_index(variable)
@@ -106,12 +111,8 @@ class Adamax(_Moments):
 
     second = "norm"
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        momentum, norm, step = self._state(variable)
-        mean = _mean_unbiased(momentum, gradient, self.beta_1, step)
-        largest = ops.maximum(self.beta_2 * frozen(norm), ops.abs(gradient))
-        norm.assign(largest)
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * mean / (largest + self.epsilon))
+    def update_all(self, gradients, variables, learning_rate):
+        current.adamax_step(gradients, variables, *self._all_state(variables), learning_rate, *self._shares())
 
 
 class Lamb(_Moments):
@@ -143,26 +144,14 @@ class Nadam(_Moments):
         dtype = variables[0].dtype if variables else None
         self._u_product = self.add_variable((), "ones", dtype, name="u_product")
 
-    def _momentum_at(self, step: Any) -> Any:
-        return self.beta_1 * (1 - 0.5 * ops.power(ops.cast(0.96, step.dtype), step))
-
     def update_all(self, gradients, variables, learning_rate):
+        momentums, velocities, iterations = self._all_state(variables)
         before = frozen(self._u_product)
-        now = before * self._momentum_at(ops.cast(self.iterations, before.dtype) + 1)
+        now = before * rules.nadam_momentum(current, self.beta_1, ops.cast(iterations, before.dtype) + 1)
         self._u_product.assign(now)
-        for gradient, variable in zip(gradients, variables):
-            self.update_step(gradient, variable, learning_rate)
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        momentum, velocity, step = self._state(variable)
-        now, then = self._momentum_at(step), self._momentum_at(step + 1)
-        product = ops.cast(frozen(self._u_product), variable.dtype)
-        mean = frozen(momentum)
-        mean = mean + (gradient - mean) * (1 - self.beta_1)
-        momentum.assign(mean)
-        ahead = then * mean / (1 - product * then) + (1 - now) * gradient / (1 - product)
-        square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * ahead / (ops.sqrt(square) + self.epsilon))
+        current.nadam_step(
+            gradients, variables, momentums, velocities, now, iterations, learning_rate, *self._shares()
+        )
 
 
 class Lion(Optimizer):
@@ -189,12 +178,9 @@ class Lion(Optimizer):
         super().build(variables)
         self._momentums = self.add_optimizer_variables(variables, "momentum")
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        momentum = self._momentums[self._get_variable_index(variable)]
-        mean = frozen(momentum)
-        sign = ops.sign(mean * self.beta_1 + gradient * (1 - self.beta_1))
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * sign)
-        momentum.assign(mean * self.beta_2 + gradient * (1 - self.beta_2))
+    def update_all(self, gradients, variables, learning_rate):
+        momentums = self.slots(self._momentums, variables)
+        current.lion_step(gradients, variables, momentums, learning_rate, self.beta_1, self.beta_2)
 
 
 class Ftrl(Optimizer):

@@ -261,6 +261,10 @@ class Optimizer:
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Write `variable` by its gradient."""
+        for cls in type(self).__mro__:
+            rule = cls.__dict__.get("update_all", Optimizer.update_all)
+            if rule is not Optimizer.update_all:
+                return rule(self, [gradient], [variable], learning_rate)
         raise NotImplementedError(f"{type(self).__name__} must define update_step(gradient, variable, learning_rate).")
 
     def update_all(self, gradients: list, variables: list[Variable], learning_rate: Any) -> None:
@@ -364,7 +368,10 @@ class Optimizer:
                     v.assign(g)
             grads = [g for g, v in zip(grads, variables) if not v.overwrite_with_gradient]
             variables = [v for v in variables if not v.overwrite_with_gradient]
-        grads = [ops.convert_to_tensor(g, dtype=v.dtype) for g, v in zip(grads, variables)]
+        grads = [
+            g if type(g) is current.Tensor and current.dtype(g) == v.dtype else ops.convert_to_tensor(g, dtype=v.dtype)
+            for g, v in zip(grads, variables)
+        ]
         grads = self._clip_gradients(grads)
         learning_rate = ops.convert_to_tensor(self._get_current_learning_rate())
         self._apply_weight_decay(variables, learning_rate)

@@ -1,6 +1,5 @@
 """RMSprop."""
 
-from typing import Any
 
 from multikeras.backend import current
 from multikeras.optimizers import rules as rules
@@ -32,9 +31,6 @@ class RMSprop(Optimizer):
         self._velocities = self.add_optimizer_variables(variables, "velocity")
         self._momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum > 0 else None
         self._average_gradients = self.add_optimizer_variables(variables, "average_gradient") if self.centered else None
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        self.update_all([gradient], [variable], learning_rate)
 
     def update_all(self, gradients, variables, learning_rate):
         slots = [

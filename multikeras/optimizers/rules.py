@@ -97,3 +97,110 @@ def rmsprop_step(
             down = value(B, momentums[i]) * momentum + down
             momentums[i].assign(down)
         v.assign(value(B, v) - down)
+
+
+@rule
+def adagrad_step(
+    B, gradients: Sequence, variables: Variables, accumulators: Variables, learning_rate: Any, epsilon: float
+) -> None:
+    """Go down gradients over the root of the sum of their squares so far (Duchi et al., 2011)."""
+    for g, v, a in zip(gradients, variables, accumulators):
+        total = value(B, a) + g * g
+        a.assign(total)
+        v.assign(value(B, v) - g * B.cast(learning_rate, v.dtype) / B.sqrt(total + epsilon))
+
+
+@rule
+def adadelta_step(
+    B,
+    gradients: Sequence,
+    variables: Variables,
+    squares: Variables,
+    deltas: Variables,
+    learning_rate: Any,
+    rho: float,
+    epsilon: float,
+) -> None:
+    """Take steps as large, by root mean square, as the last ones were (Zeiler, 2012)."""
+    for g, v, squared, moved in zip(gradients, variables, squares, deltas):
+        s = value(B, squared) * rho + g * g * (1 - rho)
+        squared.assign(s)
+        d = value(B, moved)
+        step = g * B.sqrt((d + epsilon) / (s + epsilon))
+        moved.assign(d * rho + step * step * (1 - rho))
+        v.assign(value(B, v) - step * B.cast(learning_rate, v.dtype))
+
+
+@rule
+def adamax_step(
+    B,
+    gradients: Sequence,
+    variables: Variables,
+    momentums: Variables,
+    norms: Variables,
+    iterations: Any,
+    learning_rate: Any,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Go down mean gradients over the largest recent one (Kingma and Ba, 2014)."""
+    for g, v, momentum, norm in zip(gradients, variables, momentums, norms):
+        m = value(B, momentum)
+        m = m + (g - m) * (1 - beta_1)
+        momentum.assign(m)
+        largest = B.maximum(value(B, norm) * beta_2, B.abs(g))
+        norm.assign(largest)
+        rate = B.cast(learning_rate, v.dtype) / _bias(B, beta_1, B.cast(iterations, v.dtype) + 1)
+        v.assign(value(B, v) - m * rate / (largest + epsilon))
+
+
+@rule
+def nadam_step(
+    B,
+    gradients: Sequence,
+    variables: Variables,
+    momentums: Variables,
+    velocities: Variables,
+    product: Any,
+    iterations: Any,
+    learning_rate: Any,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Go down as Adam with Nesterov's momentum (Dozat, 2015); `product`: of the momentums of all steps up to this one."""
+    for g, v, momentum, velocity in zip(gradients, variables, momentums, velocities):
+        dtype = v.dtype
+        t = B.cast(iterations, dtype) + 1
+        now, then = nadam_momentum(B, beta_1, t), nadam_momentum(B, beta_1, t + 1)
+        so_far = B.cast(product, dtype)
+        m, s = value(B, momentum), value(B, velocity)
+        m = m + (g - m) * (1 - beta_1)
+        s = s + (g * g - s) * (1 - beta_2)
+        momentum.assign(m)
+        velocity.assign(s)
+        ahead = m * (then / (1 - so_far * then)) + g * ((1 - now) / (1 - so_far))
+        down = ahead * B.cast(learning_rate, dtype) / (B.sqrt(s / _bias(B, beta_2, t)) + epsilon)
+        v.assign(value(B, v) - down)
+
+
+@rule
+def lion_step(
+    B, gradients: Sequence, variables: Variables, momentums: Variables, learning_rate: Any, beta_1: float, beta_2: float
+) -> None:
+    """Go down the sign of a mean gradient (Chen et al., 2023)."""
+    for g, v, momentum in zip(gradients, variables, momentums):
+        m = value(B, momentum)
+        v.assign(value(B, v) - B.sign(m * beta_1 + g * (1 - beta_1)) * B.cast(learning_rate, v.dtype))
+        momentum.assign(m * beta_2 + g * (1 - beta_2))
+
+
+def nadam_momentum(B: Backend, beta_1: float, step: Any) -> Any:
+    """Return Nadam's momentum at a step, a float tensor that counts from 1: it grows in the first steps."""
+    return beta_1 * (1 - 0.5 * B.power(B.full((), 0.96, B.dtype(step)), step))
+
+
+def _bias(B: Backend, share: float, step: Any) -> Any:
+    """Return the expectation of a running mean, started at 0, of what is constantly 1."""
+    return 1 - B.power(B.full((), share, B.dtype(step)), step)

@@ -1,6 +1,5 @@
 """Gradient descent."""
 
-from typing import Any
 
 from multikeras.backend import current
 from multikeras.optimizers import rules as rules
@@ -30,9 +29,6 @@ class SGD(Optimizer):
             return
         super().build(variables)
         self.momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum else None
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        self.update_all([gradient], [variable], learning_rate)
 
     def update_all(self, gradients, variables, learning_rate):
         momentums = None if self.momentums is None else self.slots(self.momentums, variables)

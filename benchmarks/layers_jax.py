@@ -1,0 +1,175 @@
+"""Layers and updates as a JAX user writes them, for `layers.py`."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+def tensor(array):
+    return jnp.asarray(array)
+
+
+def _step(call, params, x):
+    """Return a compiled forward and backward pass of `call(params, x)`."""
+    floats = jnp.issubdtype(x.dtype, jnp.floating)
+
+    def run(params, x, g):
+        if floats:
+            y, back = jax.vjp(call, params, x)
+        else:
+            y, back = jax.vjp(lambda p: call(p, x), params)
+        return y, back(g)
+
+    g = jnp.ones_like(call(params, x))
+    compiled = jax.jit(run)
+    return lambda: jax.block_until_ready(compiled(params, x, g))
+
+
+def layer(layer, arguments, x, more):
+    """Return forward and backward pass of a layer of multikeras or Keras."""
+    state = [v.value for v in layer.non_trainable_variables]
+
+    def call(params, x):
+        return layer.stateless_call(params, state, *arguments(x), **more)[0]
+
+    return _step(call, [v.value for v in layer.trainable_variables], x)
+
+
+def _own(call, *shapes):
+    rng = np.random.default_rng(1)
+    return lambda array: _step(call, [jnp.asarray(rng.standard_normal(s) * 0.05, "float32") for s in shapes], tensor(array))
+
+
+def _conv2d(p, x, groups=1):
+    dims = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, p[0], (1, 1), "VALID", dimension_numbers=dims, feature_group_count=groups) + p[1]
+
+
+def _conv1d(p, x):
+    return lax.conv_general_dilated(x, p[0], (1,), "VALID", dimension_numbers=("NWC", "WIO", "NWC")) + p[1]
+
+
+def _pool(x, start, combine):
+    return lax.reduce_window(x, start, combine, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+
+
+def _norm(p, x, axes):
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    return (x - mean) * lax.rsqrt(variance + 1e-3) * p[0] + p[1]
+
+
+def _dropout(p, x):
+    kept = jax.random.bernoulli(jax.random.key(0), 0.7, x.shape)
+    return jnp.where(kept, x / 0.7, 0.0)
+
+
+def _lstm(p, x, reverse=False, sequences=False):
+    w, u, b = p
+    xs = jnp.swapaxes(x @ w + b, 0, 1)
+
+    def step(carry, z):
+        h, c = carry
+        i, f, g, o = jnp.split(z + h @ u, 4, -1)
+        c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h if sequences else None
+
+    zeros = jnp.zeros((x.shape[0], u.shape[0]))
+    (h, _), hs = lax.scan(step, (zeros, zeros), xs, reverse=reverse)
+    return jnp.swapaxes(hs, 0, 1) if sequences else h
+
+
+def _gru(p, x):
+    w, u, b, d = p
+    xs = jnp.swapaxes(x @ w + b, 0, 1)
+
+    def step(h, z):
+        inner = h @ u + d
+        za, ra, na = jnp.split(z, 3, -1)
+        zb, rb, nb = jnp.split(inner, 3, -1)
+        update, reset = jax.nn.sigmoid(za + zb), jax.nn.sigmoid(ra + rb)
+        return update * h + (1 - update) * jnp.tanh(na + reset * nb), None
+
+    return lax.scan(step, jnp.zeros((x.shape[0], u.shape[0])), xs)[0]
+
+
+def _attention(p, x):
+    q, k, v = (jnp.einsum("btd,dhe->bthe", x, p[i]) + p[i + 1] for i in (0, 2, 4))
+    return jnp.einsum("bthe,hed->btd", jax.nn.dot_product_attention(q, k, v), p[6]) + p[7]
+
+
+_HEADS = (64, 4, 16), (4, 16)
+_RNN = (64, 256), (64, 256), (256,)
+LAYERS = {
+    "Dense": _own(lambda p, x: jax.nn.relu(x @ p[0] + p[1]), (256, 256), (256,)),
+    "Dense of sequences": _own(lambda p, x: x @ p[0] + p[1], (64, 128), (128,)),
+    "Embedding": _own(lambda p, x: jnp.take(p[0], x, 0), (5000, 64)),
+    "Conv1D": _own(_conv1d, (5, 64, 64), (64,)),
+    "Conv2D": _own(_conv2d, (3, 3, 32, 32), (32,)),
+    "DepthwiseConv2D": _own(lambda p, x: _conv2d(p, x, 32), (3, 3, 1, 32), (32,)),
+    "MaxPooling2D": _own(lambda p, x: _pool(x, -jnp.inf, lax.max)),
+    "AveragePooling2D": _own(lambda p, x: _pool(x, 0.0, lax.add) / 4),
+    "BatchNormalization": _own(lambda p, x: _norm(p, x, (0, 1, 2)), (32,), (32,)),
+    "LayerNormalization": _own(lambda p, x: _norm(p, x, (-1,)), (64,), (64,)),
+    "Dropout": _own(_dropout),
+    "LSTM": _own(_lstm, (64, 512), (128, 512), (512,)),
+    "LSTM of sequences": _own(lambda p, x: _lstm(p, x, sequences=True), (64, 512), (128, 512), (512,)),
+    "GRU": _own(_gru, (64, 384), (128, 384), (384,), (384,)),
+    "Bidirectional LSTM": _own(lambda p, x: jnp.concatenate([_lstm(p[:3], x), _lstm(p[3:], x, True)], -1), *_RNN, *_RNN),
+    "MultiHeadAttention": _own(_attention, *_HEADS, *_HEADS, *_HEADS, (4, 16, 64), (64,)),
+}
+
+
+def optimizer(k, optimizer, weights):
+    """Return one compiled update by an optimizer of multikeras or Keras."""
+    variables = [k.Variable(w) for w in weights]
+    optimizer.build(variables)
+    grads = [tensor(w) * 1e-3 for w in weights]
+    compiled = jax.jit(optimizer.stateless_apply)
+    state, values = [v.value for v in optimizer.variables], [v.value for v in variables]
+    return lambda: jax.block_until_ready(compiled(state, grads, values))
+
+
+def own_optimizer(update, weights):
+    """Return one compiled update written by hand; `update(w, g, slots, t)` returns the new weight and slots."""
+    values = [tensor(w) for w in weights]
+    grads = [w * 1e-3 for w in values]
+    slots = [(jnp.zeros_like(w), jnp.zeros_like(w)) for w in values]
+
+    @jax.jit
+    def step(values, grads, slots, t):
+        return t + 1, [update(w, g, s, t + 1) for w, g, s in zip(values, grads, slots)]
+
+    return lambda: jax.block_until_ready(step(values, grads, slots, jnp.float32(3)))
+
+
+def _adam(w, g, s, t, decay=0.0):
+    m, v = 0.9 * s[0] + 0.1 * g, 0.999 * s[1] + 0.001 * g * g
+    step = 1e-3 * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    return w - 1e-3 * decay * w - step * m / (jnp.sqrt(v) + 1e-7), (m, v)
+
+
+def _momentum(w, g, s, t):
+    m = 0.9 * s[0] - 1e-2 * g
+    return w + m, (m, s[1])
+
+
+def _rmsprop(w, g, s, t):
+    v = 0.9 * s[0] + 0.1 * g * g
+    return w - 1e-3 * g / jnp.sqrt(v + 1e-7), (v, s[1])
+
+
+def _adagrad(w, g, s, t):
+    v = s[0] + g * g
+    return w - 1e-3 * g / jnp.sqrt(v + 1e-7), (v, s[1])
+
+
+def _lion(w, g, s, t):
+    return w - 1e-3 * jnp.sign(0.9 * s[0] + 0.1 * g), (0.99 * s[0] + 0.01 * g, s[1])
+
+
+OPTIMIZERS = {
+    "SGD": lambda w, g, s, t: (w - 1e-2 * g, s), "SGD momentum": _momentum, "Adam": _adam,
+    "AdamW": lambda w, g, s, t: _adam(w, g, s, t, 0.004), "RMSprop": _rmsprop, "Adagrad": _adagrad, "Lion": _lion,
+}  # fmt: skip
