@@ -23,7 +23,7 @@ from multikeras.backend.interface import Backend
 from multikeras.backend.jax_backend import JaxBackend, windows
 
 _ONE_CALL = {
-    1: "relu relu6 sigmoid sparse_sigmoid softplus softsign soft_shrink sparse_plus silu squareplus log_sigmoid leaky_relu "
+    1: "relu6 sigmoid sparse_sigmoid softplus softsign soft_shrink sparse_plus silu squareplus log_sigmoid leaky_relu "
        "hard_sigmoid hard_silu elu selu celu gelu glu tanh_shrink hard_tanh hard_shrink softmax log_softmax sparsemax "
        "logsumexp mean var std any all count_nonzero rsqrt reciprocal square logical_not isinf log2 log10 exp2 moments "
        "norm normalize layer_normalization rms_normalization split tile one_hot tril triu nan_to_num stack".split(),
@@ -130,13 +130,26 @@ class JaxFused(JaxBackend):
         y = _depthwise(x, kernel, tuple(strides), tuple(pairs), tuple(dilation))
         return jnp.moveaxis(y, -1, 1) if data_format == "channels_first" else y
 
+    def relu(self, x):
+        # A network of two convolutions with pooling: forward 6.7 ms with `where`, 5.4 with one maximum.
+        return jax.nn.relu(x)
+
     def max_pool(self, x, window, strides, padding, data_format):
         # XLA scatters the gradient of reduce_window: 34 ms for 64 x 26 x 26 x 32 and windows of 2 x 2, this way 1.6 ms.
         if sum(window) > 16 or jax.default_backend() != "cpu":
             return super().max_pool(x, window, strides, padding, data_format)
         _, _, pairs = windows(x, window, strides, padding, data_format)
         first = 2 if data_format == "channels_first" else 1
-        return _slice_pool(x, tuple(window), tuple(strides), tuple(pairs), first)
+        return _pool_with_cheap_gradient(functools.partial(super().max_pool, window=window, strides=strides, padding=padding,
+                                                           data_format=data_format),
+                                         lambda x: _slice_pool(x, tuple(window), tuple(strides), tuple(pairs), first))(x)  # fmt: skip
+
+
+def _pool_with_cheap_gradient(pool, slices):
+    """Return `pool`, differentiated as `slices`, which computes the same: alone, reduce_window fuses better."""
+    pooled = jax.custom_jvp(lambda x: pool(x))
+    pooled.defjvp(lambda primals, tangents: jax.jvp(slices, primals, tangents))
+    return pooled
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3, 4), inline=True)
