@@ -140,16 +140,15 @@ class JaxFused(JaxBackend):
             return super().max_pool(x, window, strides, padding, data_format)
         _, _, pairs = windows(x, window, strides, padding, data_format)
         first = 2 if data_format == "channels_first" else 1
-        return _pool_with_cheap_gradient(functools.partial(super().max_pool, window=window, strides=strides, padding=padding,
-                                                           data_format=data_format),
-                                         lambda x: _slice_pool(x, tuple(window), tuple(strides), tuple(pairs), first))(x)  # fmt: skip
+        whole = super().max_pool
 
+        def slices(x):
+            return _slice_pool(x, tuple(window), tuple(strides), tuple(pairs), first)
 
-def _pool_with_cheap_gradient(pool, slices):
-    """Return `pool`, differentiated as `slices`, which computes the same: alone, reduce_window fuses better."""
-    pooled = jax.custom_jvp(lambda x: pool(x))
-    pooled.defjvp(lambda primals, tangents: jax.jvp(slices, primals, tangents))
-    return pooled
+        # Where no gradient is taken, reduce_window fuses better.
+        pooled = jax.custom_jvp(lambda x: whole(x, window, strides, padding, data_format))
+        pooled.defjvp(lambda primals, tangents: jax.jvp(slices, primals, tangents))
+        return pooled(x)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3, 4), inline=True)

@@ -32,7 +32,7 @@ def _stores(variables):
 
 def _in_place(variables):
     """Tell whether torch's kernels for many tensors may write the variables: floats of one dtype, not redirected."""
-    if scope.stack.redirect is not None or torch.compiler.is_compiling():
+    if scope.stack.redirect is not None or torch.compiler.is_compiling() or recording.compiles:
         return False
     dtype = variables[0].store.dtype
     return dtype in _FLOATS and all(v.store.dtype == dtype and v.store.is_contiguous() for v in variables)

@@ -300,12 +300,15 @@ class TorchPrograms(Backend):
 
         def run(xs, start, stop, *shared):
             (leaves, spec), (constants, form) = _flatten(xs), _flatten(shared)
-            if not pure or compile is True or seconds < _EAGER_SECONDS or scope.stack.redirect is not None:
+            early = compile is not True and seconds < _EAGER_SECONDS
+            if not pure or compile is False or early or scope.stack.redirect is not None:
                 return eagerly(leaves, spec, start, stop, shared)
             stores = [v.store for v in variables]
             key = spec, form, *((x.shape[i:], x.dtype, x.device) for i, xs in ((1, leaves), (0, constants)) for x in xs)
             if key not in recordings:
-                recordings[key] = recorded = self._recorded(step, leaves, spec, start, constants, form, stores)
+                recordings[key] = recorded = self._recorded(
+                    step, leaves, spec, start, constants, form, stores, compile is True
+                )
                 start += recorded is not None
             if recordings[key] is None:
                 return eagerly(leaves, spec, start, stop, shared)
@@ -313,7 +316,7 @@ class TorchPrograms(Backend):
 
         return run
 
-    def _recorded(self, step, leaves, spec, row, constants, form, stores):
+    def _recorded(self, step, leaves, spec, row, constants, form, stores, compile):
         """Run one step and return a loop that repeats it, None (and nothing was run) where that cannot be."""
 
         def flat(slices, constants):
@@ -322,7 +325,7 @@ class TorchPrograms(Backend):
         if not all(isinstance(x, torch.Tensor) for x in (*leaves, *constants)):
             return None
         try:
-            return record(flat, [leaf[row] for leaf in leaves], constants, stores)
+            return record(flat, [leaf[row] for leaf in leaves], constants, stores, compile)
         except NotRecordable:
             return None
 

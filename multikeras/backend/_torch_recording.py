@@ -18,17 +18,20 @@ _ATEN = torch.ops.aten
 
 class _Recording(threading.local):
     active = False
+    compiles = False
 
 
 recording = _Recording()
-"""Whether a step is being noted on this thread."""
+"""Whether a step is being noted on this thread, and whether torch's compiler will make kernels for it."""
 
 
 class NotRecordable(Exception):
     """A step that does something else than torch calls which are the same each time."""
 
 
-def record(step: Callable[..., None], slices: Sequence, shared: Sequence, stores: Sequence) -> Callable:
+def record(
+    step: Callable[..., None], slices: Sequence, shared: Sequence, stores: Sequence, compile: bool = False
+) -> Callable:
     """Run `step(slices, shared)` once, and return a function that repeats it for others.
 
     Args:
@@ -36,26 +39,29 @@ def record(step: Callable[..., None], slices: Sequence, shared: Sequence, stores
         slices: Tensors that differ from step to step.
         shared: Tensors that stay.
         stores: What the step may write; all get back their values if it cannot be recorded.
+        compile: Whether torch's compiler makes kernels for it: slow to get ready, and faster than the interpreter.
 
     Returns:
         A function `(stacked, start, stop, shared, stores)`, which runs the steps over rows `start` to `stop` of the tensors
         `stacked`.
     """
     before = [store.detach().clone() for store in stores]
-    recording.active = True
+    recording.active, recording.compiles = True, compile
     try:
         graph = make_fx(lambda *leaves: step(*_groups(leaves, slices, shared)), tracing_mode="real")(
             *slices, *shared, *stores
         )
         _simplify(graph)
-        return _compiled(graph, len(slices), len(shared), len(stores))
+        if compile:
+            return _by_inductor(graph, [*slices, *shared, *(store.detach() for store in stores)])
+        return _by_interpreter(graph, len(slices), len(shared), len(stores))
     except Exception as error:
         with torch.no_grad():
             for store, value in zip(stores, before):
                 store.copy_(value)
         raise NotRecordable(str(error)) from error
     finally:
-        recording.active = False
+        recording.active = recording.compiles = False
 
 
 def _groups(leaves, slices, shared):
@@ -120,7 +126,20 @@ def _always_equal(node) -> bool:
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
 
-def _compiled(graph: torch.fx.GraphModule, slices: int, shared: int, stores: int) -> Callable:
+def _by_inductor(graph: torch.fx.GraphModule, examples: list) -> Callable:
+    with torch.no_grad():
+        one: Any = torch._inductor.compile(graph, examples)
+
+    def run(stacked, start, stop, shared, stores):
+        stores = [store.detach() for store in stores]
+        with torch.no_grad():
+            for slices in zip(*(rows[start:stop].unbind(0) for rows in stacked)):
+                one(*slices, *shared, *stores)
+
+    return run
+
+
+def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, stores: int) -> Callable:
     groups: dict[tuple, str] = {}
     constants: list[torch.Tensor] = []
     names: dict[Any, str] = {}

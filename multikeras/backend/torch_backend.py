@@ -166,6 +166,11 @@ def _draw(kind, key, parameters, bounds, shape, dtype, device=None):
 _library = torch.library.Library("multikeras", "DEF")
 _library.define("draw(str kind, Tensor key, Tensor[] parameters, int[] bounds, int[] shape, ScalarType dtype) -> Tensor")
 _library.impl("draw", _draw, "CompositeExplicitAutograd")
+torch.library.register_fake(
+    "multikeras::draw",
+    lambda kind, key, parameters, bounds, shape, dtype: torch.empty(shape, dtype=dtype, device=key.device),
+    lib=_library,
+)
 
 
 class TorchBackend(TorchPrograms):

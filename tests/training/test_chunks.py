@@ -79,13 +79,13 @@ OPTIMIZERS = {
 }
 
 
-def trained(model, optimizer, watch, rows=100, **options):
+def trained(model, optimizer, watch, rows=100, jit_compile="auto", **options):
     mk.utils.set_random_seed(3)
     x = host.normal((1, 0), (rows, 6))
     y = np.arange(rows) % 3
     made = MODELS[model]()
     made = made if isinstance(made, mk.Model) else mk.Sequential([mk.Input((6,)), *made])
-    made.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    made.compile(OPTIMIZERS[optimizer](), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=jit_compile)
     assert is_pure(made)
     history = made.fit(x, y, batch_size=16, epochs=3, verbose=0, callbacks=[Watch()] if watch else [], **options).history
     values = [v.numpy() for v in made._state_of_training()]
@@ -135,3 +135,15 @@ def test_user_code_runs_at_each_step():
     x = np.zeros((80, 6), "float32")
     model.fit(x, x[:, :1], batch_size=8, epochs=3, verbose=0)
     assert Counting.calls >= 30
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["dense", "attention"])
+def test_compiled_steps_train_alike(model):
+    before = len(RECORDED)
+    _, compiled = trained(model, "adam", watch=False, jit_compile=True)
+    _, apart = trained(model, "adam", watch=True)
+    if EAGER:
+        assert "done" in RECORDED[before:], RECORDED[before:]
+    for a, b in zip(compiled, apart):
+        np.testing.assert_allclose(a, b, rtol=5e-3, atol=1e-3)
