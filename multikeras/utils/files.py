@@ -135,6 +135,7 @@ def get_file(
     usable = download.is_file() and not force_download
     if usable and file_hash is not None and not _matches(download, file_hash, hash_algorithm):
         print_msg(f"{download} does not have the {hash_algorithm} hash {file_hash}: downloading it again.")
+        download.unlink()  # also if the download fails, nobody uses it
         usable = False
     if not usable:
         print_msg(f"Downloading {origin}")
@@ -241,7 +242,17 @@ def _unpack_tar(path: Path, folder: Path) -> None:
             if not (member.isfile() or member.isdir()):
                 members.refuse(member.name, "is a link or a device")
             members.add(member, member.name, member.size, -1 if member.isdir() else member.mode)
+        _read_to_end(path, archive.fileobj)
         members.unpack(folder, archive.extractfile)
+
+
+def _read_to_end(path: Path, file: Any) -> None:
+    """Read what follows the last member: a compressed stream has its checksum at its end."""
+    left = MAX_UNPACKED_BYTES
+    while block := file.read(_CHUNK):
+        left -= len(block)
+        if left < 0:
+            raise ValueError(f"{path}: more than {MAX_UNPACKED_BYTES} bytes follow its last member. Nothing was unpacked.")
 
 
 def _unpack_zip(path: Path, folder: Path) -> None:
