@@ -130,7 +130,7 @@ def _convolutions():
     yield case("SeparableConv1D", 4, 3, **plain)
     yield case("SeparableConv2D", 4, 3, inputs=(2, 5, 6, 3))
     yield case("SeparableConv2D", 4, 2, strides=2, padding="same", depth_multiplier=2, **plain, inputs=(2, 5, 6, 3))
-    yield case("SeparableConv2D", 4, 2, dilation_rate=2, data_format="channels_first", inputs=(1, 3, 6, 6))
+    yield case("SeparableConv2D", 4, 2, dilation_rate=2, data_format="channels_first", inputs=(1, 3, 7, 8))
 
 
 def _pooling():
