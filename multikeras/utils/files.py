@@ -182,7 +182,9 @@ def _unpack_beside(path: Path, folder: Path, unpack: Any) -> None:
     try:
         try:
             unpack(path, staging)
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # of the system, not of a module that unpacks
             raise ValueError(f"{path} is damaged: {error}. Nothing was unpacked.") from error
         if folder.is_dir():
             shutil.copytree(staging, folder, dirs_exist_ok=True)
