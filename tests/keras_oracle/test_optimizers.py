@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from multikeras import Variable, name_scope, ops, optimizers
+from multikeras import Sequential, Variable, callbacks, layers, name_scope, ops, optimizers
 from multikeras.backend import current
 
 NAMES = [
@@ -189,3 +189,16 @@ def test_gradients_that_are_missing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         optimizer.apply([])
+
+
+def test_a_plateau_lowers_every_part():
+    parts = optimizers.SGD(0.1), optimizers.SGD(0.01)
+    model = Sequential([layers.Dense(2, name="first"), layers.Dense(1, name="second")])
+    model.compile(optimizers.MultiOptimizer(optimizers.OptimizerMap(parts[0], {"sequential.*/first/.*": parts[1]})), "mse")
+    callback, logs = callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1), {"loss": 1.0}
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_epoch_end(epoch, logs)
+    assert [round(float(part.learning_rate), 4) for part in parts] == [0.05, 0.005]
+    assert {"learning_rate_0", "learning_rate_1"} <= set(logs)
