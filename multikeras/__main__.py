@@ -63,9 +63,13 @@ def _honour_keras_backend() -> None:
 def _compare(argv: list[str]) -> int:
     asked = _compare_arguments(argv)
     out = asked.out or Path("multikeras-compare") / Path(asked.script).stem
-    results = compare.run(
-        asked.script, asked.backends, seed=asked.seed, out=out, require_parity=asked.require_parity, args=asked.args
-    )
+    try:
+        results = compare.run(
+            asked.script, asked.backends, seed=asked.seed, out=out, require_parity=asked.require_parity, args=asked.args
+        )
+    except (ValueError, FileNotFoundError) as error:
+        print(f"multikeras {error}", file=sys.stderr)
+        return 2
     console = Console()
     print_results(results, console)
     console.print(f"Written: {out / 'results.json'}, {out / 'report.html'}", highlight=False, soft_wrap=True)

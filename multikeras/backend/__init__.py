@@ -37,6 +37,11 @@ def registered() -> dict[str, str]:
     return {e.name: e.value for e in _entry_points()}
 
 
+def names() -> list[str]:
+    """Return the names of all backends there are, installed or not."""
+    return [*_BUILT_IN, *(name for name in registered() if name not in _BUILT_IN)]
+
+
 def installed() -> list[str]:
     """Return the names of the backends whose framework is here, best first."""
     built_in = [name for name, (module, _, _) in _BUILT_IN.items() if find_spec(module)]

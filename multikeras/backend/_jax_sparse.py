@@ -21,6 +21,12 @@ class SparseTensors:
     def is_sparse(self, x):
         return hasattr(x, "todense") and type(x).__name__ == "BCOO"
 
+    def dense(self, x):
+        if x.dtype != bool:
+            return x.todense()
+        # Entries are added up, which bools cannot be.
+        return _sparse().BCOO((x.data.astype("int8"), x.indices), shape=x.shape).todense().astype(bool)
+
     def sparse_parts(self, x):
         if x.n_batch:
             x = _sparse().bcoo_update_layout(x, n_batch=0)

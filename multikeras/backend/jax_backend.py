@@ -73,6 +73,15 @@ def _position_of(extreme: Callable, native: Callable, nan: str) -> Callable:
     return position
 
 
+@jax.custom_jvp
+def _abs(x):
+    return jnp.abs(x)
+
+
+_abs.defjvp(lambda xs, tangents: (jnp.abs(xs[0]), jnp.real(tangents[0] * jnp.conj(jnp.sign(xs[0])))))
+"""Absolute values, whose derivative at 0 is 0: JAX says 1."""
+
+
 class JaxBackend(SparseTensors, JaxPrograms):
     name = "jax"
     Tensor = ArrayImpl
@@ -80,9 +89,10 @@ class JaxBackend(SparseTensors, JaxPrograms):
     native_inexact = frozenset(dtypes.numpy_dtype(n) for n in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
     VariableBase = JaxVariable
     widens_to_64_bits = False
+    saturating_casts = True
 
     for _name in (
-        "abs negative sign floor ceil round exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan "
+        "negative sign floor ceil round exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan "
         "arcsinh arccosh arctanh isfinite isnan bitwise_not real imag conj "
         "add subtract multiply divide floor_divide mod power maximum minimum arctan2 equal less bitwise_and bitwise_or "
         "bitwise_xor left_shift right_shift nextafter "
@@ -90,6 +100,7 @@ class JaxBackend(SparseTensors, JaxPrograms):
     ).split():
         locals()[_name] = staticmethod(getattr(jnp, _name))
     del _name
+    abs = staticmethod(jax.jit(_abs, inline=True))
     erf = staticmethod(lax.erf)
     erfc = staticmethod(lax.erfc)
     erfinv = staticmethod(lax.erf_inv)
@@ -117,7 +128,7 @@ class JaxBackend(SparseTensors, JaxPrograms):
             if isinstance(x, jax.Array):
                 return x if dtype is None else self.cast(x, dtype)
         elif hasattr(x, "todense"):
-            return self.asarray(x.todense(), dtype)
+            return self.asarray(self.dense(x), dtype)
         elif hasattr(x, "detach"):
             x = _from_torch(x)
         x = np.asarray(x)
@@ -187,7 +198,9 @@ class JaxBackend(SparseTensors, JaxPrograms):
     def sort(self, x, axis):
         return jnp.sort(x, axis)
 
-    def argsort(self, x, axis):
+    @_wide_inside
+    def argsort(x, axis):
+        x = _as_integers(x, "max") if jnp.issubdtype(x.dtype, jnp.floating) else x
         return jnp.argsort(x, axis).astype(jnp.int32)
 
     def top_k(self, x, k):

@@ -328,7 +328,15 @@ class TensorFlowBackend(SparseTensors, Programs):
         return _wide(tf.cumsum, _BOOL)(x, axis=axis)
 
     def cumprod(self, x, axis):
-        return _wide(tf.math.cumprod, _BOOL)(x, axis=axis)
+        size = x.shape[axis]
+        if size is None or not (x.dtype.is_floating or x.dtype.is_complex):
+            return _wide(tf.math.cumprod, _BOOL)(x, axis=axis)
+        # The kernel's gradient divides by the entries and is wrong behind a zero.
+        before, step = (slice(None),) * (axis % x.shape.rank), 1
+        while step < size:
+            x = tf.concat([x[(*before, slice(step))], x[(*before, slice(step, None))] * x[(*before, slice(-step))]], axis)
+            step *= 2
+        return x
 
     def _order(self, x):
         # top_k gives the first of equals first; bitwise not reverses the order of integers without overflow.

@@ -86,7 +86,8 @@ class ReduceLROnPlateau(MonitorCallback):
         if self.monitor_op is None:
             self._set_monitor_op()
         logs = logs if logs is not None else {}
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        rates = [float(optimizer.learning_rate) for optimizer in self._optimizers()]
+        logs |= {"learning_rate": rates[0]} if len(rates) == 1 else {f"learning_rate_{i}": r for i, r in enumerate(rates)}
         value = self._value(logs)
         if value is None:
             return
@@ -101,10 +102,15 @@ class ReduceLROnPlateau(MonitorCallback):
         self.wait += 1
         if self.wait < self.patience:
             return
-        before = float(self.model.optimizer.learning_rate)
-        if not math.isclose(before, self.min_lr) and before > self.min_lr:
-            after = max(before * self.factor, self.min_lr)
-            self.model.optimizer.learning_rate = after
-            if self.verbose > 0:
-                print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
-            self.cooldown_counter, self.wait = self.cooldown, 0
+        for optimizer in self._optimizers():
+            before = float(optimizer.learning_rate)
+            if not math.isclose(before, self.min_lr) and before > self.min_lr:
+                after = max(before * self.factor, self.min_lr)
+                optimizer.learning_rate = after
+                if self.verbose > 0:
+                    print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {after}.")
+                self.cooldown_counter, self.wait = self.cooldown, 0
+
+    def _optimizers(self) -> list:
+        """Return the optimizers that have a learning rate: the parts of a MultiOptimizer."""
+        return getattr(self.model.optimizer, "optimizers", None) or [self.model.optimizer]

@@ -59,3 +59,7 @@ class SwapEMAWeights(Callback):
     def on_predict_end(self, logs=None):
         if not self.swap_on_epoch and self._swapped:
             self._swap()
+
+    def on_train_interrupt(self, error):
+        if self._swapped:
+            self._swap()

@@ -58,6 +58,9 @@ def run(
         raise ValueError(f"compare: require_parity must be a relative gap, 0 or more; got {require_parity}.")
     if isinstance(backends, str):
         raise TypeError(f"compare: backends must be a list of names, got the string {backends!r}.")
+    unknown = [name for name in backends or () if name not in backends_here.names()]
+    if unknown:
+        raise ValueError(f"compare: there is no backend {unknown[0]!r}. Backends: {', '.join(backends_here.names())}.")
     names = list(dict.fromkeys(backends or (name for name in backends_here.installed() if name != "numpy")))
     if not names:
         raise RuntimeError('compare: no framework is installed. Install some with: pip install "multikeras[all]"')

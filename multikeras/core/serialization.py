@@ -6,7 +6,6 @@ with `safe_mode=False`.
 """
 
 import codecs
-import contextlib
 import difflib
 import functools
 import inspect
@@ -319,10 +318,9 @@ class _naming:
             said = ValueError(
                 f"{_label(self.config)} could not be made from its config ({what}). Config: {_short(self.config)}"
             )
-            said.place = place  # type: ignore[attr-defined]
+            vars(said)["place"] = place
             raise said from error
-        with contextlib.suppress(AttributeError):
-            error.place = place
+        vars(error)["place"] = place
 
 
 def _label(config: dict) -> str:

@@ -85,5 +85,20 @@ def load(store: Any, variables: Sequence[Any]) -> None:
 
 def by_position(method: Callable) -> Callable:
     """Mark a `load_own_variables` that does nothing but `load`, so that it can be tried without effect."""
-    method.by_position = True  # type: ignore[attr-defined]
-    return method
+    return by_position_if(lambda part: True)(method)
+
+
+def by_position_if(condition: Callable[[Any], bool]) -> Callable:
+    """Return a decorator like `by_position`, for parts of which `condition` holds."""
+
+    def mark(method: Callable) -> Callable:
+        method.by_position = condition  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def is_by_position(part: Any) -> bool:
+    """Tell whether loading a part is nothing but `load` of its own variables."""
+    condition = getattr(part.load_own_variables, "by_position", None)
+    return condition is not None and condition(part)

@@ -12,7 +12,7 @@ from multikeras.backend.shapes import Spec
 from multikeras.core import budget, naming
 from multikeras.core.node import standardize_shape
 
-_AGGREGATIONS = (None, "none", "mean", "sum", "only_first_replica")
+_AGGREGATIONS = (None, "none", "mean", "sum", "max", "min", "only_first_replica")
 _MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else math.inf
 _SYNCHRONIZATIONS = (None, "none", "on_read", "on_write", "auto")
 
@@ -26,7 +26,7 @@ class Variable(current.VariableBase):
         dtype: Name of the dtype; the value's own, or `floatx`.
         trainable: Whether gradients are taken with respect to it.
         autocast: Whether layers of mixed precision read it cast.
-        aggregation: How replicas combine it: "none", "mean", "sum" or "only_first_replica".
+        aggregation: How replicas combine it: "none", "mean", "sum", "max", "min" or "only_first_replica".
         name: Name; its path is this after the names of the open scopes.
 
     >>> import multikeras

@@ -11,4 +11,4 @@ def load_data(
     path: str = "boston_housing.npz", test_split: float = 0.2, seed: int = 113
 ) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Return (x_train, y_train), (x_test, y_test): 13 columns, and prices in thousands of dollars."""
-    return split(test_split, *shuffled(seed, *npz(path, "boston_housing.npz", _HASH, ("x", "y"), pickled=True)))
+    return split(test_split, *shuffled(seed, *npz(path, "boston_housing.npz", _HASH, ("x", "y"))))

@@ -20,7 +20,7 @@ def load_data(
     """
     if version not in ("large", "small"):
         raise ValueError(f'california_housing.load_data: version must be "large" or "small", got {version!r}.')
-    x, y = npz(path, "california_housing.npz", _HASH, ("x", "y"), pickled=True)
+    x, y = npz(path, "california_housing.npz", _HASH, ("x", "y"))
     if version == "small":
         x, y = x[:600], y[:600]
     return split(test_split, *shuffled(seed, x, y))

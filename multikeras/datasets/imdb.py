@@ -36,7 +36,7 @@ def load_data(
     if kwargs:
         raise TypeError(f"imdb.load_data: unknown argument {next(iter(kwargs))!r}.")
     names = ("x_train", "y_train", "x_test", "y_test")
-    x_train, y_train, x_test, y_test = npz(path, "imdb.npz", _HASH, names, pickled=True)
+    x_train, y_train, x_test, y_test = npz(path, "imdb.npz", _HASH, names)
     # One generator draws both orders, as the published splits have it.
     generator = np.random.RandomState(seed)
     x_train, y_train = shuffled(generator, x_train, y_train)

@@ -35,7 +35,7 @@ def load_data(
         oov_char: Put in the place of replaced words.
         index_from: Added to the numbers of words.
     """
-    texts, labels = shuffled(seed, *npz(path, "reuters.npz", _HASH, ("x", "y"), pickled=True))
+    texts, labels = shuffled(seed, *npz(path, "reuters.npz", _HASH, ("x", "y")))
     rows, labels = _words.numbered(texts, labels, num_words, skip_top, maxlen, start_char, oov_char, index_from)
     first = int(len(rows) * (1 - test_split))
     return (_words.ragged(rows[:first]), labels[:first]), (_words.ragged(rows[first:]), labels[first:])

@@ -1,5 +1,6 @@
 """What `Layer.__call__` must know: a call's signature, drawn up once a class, and the calls it is nested in."""
 
+import difflib
 import inspect
 import threading
 from functools import cache
@@ -23,14 +24,22 @@ class CallPlan:
         self.variadic = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self.takes_training = "training" in self.names
         self.masks = frozenset(n for n in self.names if n == "mask" or n.endswith("_mask"))
+        passed_on = {"training", *self.masks}
+        required = {p.name for p in parameters if p.default is p.empty and p.name in self.names}
+        self.one_is_enough = required <= {*self.names[:1], *passed_on}
         default = self.signature.parameters["training"].default if self.takes_training else None
         self.training_default = None if default is inspect.Parameter.empty else default
 
     def bind(self, args: tuple, kwargs: dict) -> dict[str, Any]:
         """Return the given arguments by name, variadic ones unfolded; TypeError as Python's own."""
-        if len(args) == 1 and not kwargs and self.names:
+        if len(args) == 1 and not kwargs and self.names and self.one_is_enough:
             return {self.names[0]: args[0]}
-        bound = self.signature.bind(*args, **kwargs).arguments
+        try:
+            bound = self.signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            near = [m for k in kwargs if k not in self.names for m in difflib.get_close_matches(k, self.names, 1)]
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"call() {error}.{hint} It takes {self.signature}.") from None
         flat: dict[str, Any] = {}
         for name, value in bound.items():
             kind = self.signature.parameters[name].kind

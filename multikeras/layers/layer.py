@@ -123,7 +123,7 @@ class Layer(Weights, current.Module, Operation):
         if isinstance(value, _NATIVE_MODULES) and not isinstance(value, Layer):
             value = self.wrap_module(value)
         if calls.context is not None and isinstance(value, (Variable, Layer)) and not tracker.holds(value):
-            self._refuse_new_state(f"{name} = {value!r}")
+            self._refuse_new_state(f"{name} (a {type(value).__name__})")
         if tracker.note(name, value):
             if isinstance(value, Variable):
                 self._own(value)
@@ -140,9 +140,8 @@ class Layer(Weights, current.Module, Operation):
         object.__delattr__(self, name)
 
     def _own(self, variable: Variable) -> None:
-        owned = self._own_trainable if variable.trainable else self._own_non_trainable
-        if not any(v is variable for v in owned):
-            owned.append(variable)
+        if not any(v is variable for v in (*self._own_trainable, *self._own_non_trainable)):
+            (self._own_trainable if variable.trainable else self._own_non_trainable).append(variable)
 
     def _children(self) -> list:
         """Return the direct sub-layers."""
@@ -293,7 +292,10 @@ class Layer(Weights, current.Module, Operation):
                     )
         training = kwargs.pop("training", None) if not plan.takes_training and "training" in kwargs and not plan.variadic \
             else kwargs.get("training")  # fmt: skip
-        arguments = plan.bind(args, kwargs)
+        try:
+            arguments = plan.bind(args, kwargs)
+        except TypeError as error:
+            raise TypeError(f"{type(self).__name__} {self.path!r}: {error}") from None
         symbolic = [x for x in tree.flatten(arguments) if isinstance(x, Spec)]
         first = next(iter(arguments.values()), None)
         if self._input_spec is not None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import initializers, ops
-from multikeras.core import naming
+from multikeras.core import naming, stored
 
 
 class LowRankAdapted:
@@ -83,6 +83,7 @@ class LowRankAdapted:
         else:
             super().save_own_variables(store)
 
+    @stored.by_position_if(lambda layer: not layer.lora_enabled)
     def load_own_variables(self, store: Any) -> None:
         if not self.lora_enabled:
             super().load_own_variables(store)

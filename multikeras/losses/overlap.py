@@ -69,8 +69,8 @@ def circle(
     if remove_diagonal and ref_labels is None:
         alike = ops.logical_and(alike, ops.logical_not(ops.eye(y_pred.shape[0], dtype="bool")))
     distance = 1.0 - ops.matmul(y_pred, ops.transpose(embeddings))
-    pull = gamma * ops.stop_gradient(ops.maximum(margin + distance, 0.0)) * (distance - margin)
-    push = gamma * ops.stop_gradient(ops.maximum(1.0 + margin - distance, 0.0)) * (1.0 - margin - distance)
+    pull = gamma * ops.maximum(margin + distance, 0.0) * (distance - margin)
+    push = gamma * ops.maximum(1.0 + margin - distance, 0.0) * (1.0 - margin - distance)
     far_below = ops.full_like(distance, -1e9)
     pull = ops.logsumexp(ops.where(alike, pull, far_below), axis=1)
     push = ops.logsumexp(ops.where(unlike, push, far_below), axis=1)

@@ -3,6 +3,8 @@
 import warnings
 from typing import Any
 
+import numpy as np
+
 from multikeras import config, ops
 from multikeras.core.masking import set_mask
 from multikeras.losses.loss import LossFunctionWrapper
@@ -275,6 +277,22 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
     ):
         arguments = {"from_logits": from_logits, "ignore_class": ignore_class, "axis": axis}
         super().__init__(sparse_categorical_crossentropy, reduction, name, dtype, **arguments)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        if isinstance(y_true, np.ndarray) and hasattr(y_pred, "shape"):
+            # A tensor's values may not be there yet, and looking at them is not free.
+            _check_labels(y_true, y_pred.shape[self._fn_kwargs["axis"]], self._fn_kwargs["ignore_class"])
+        return super().__call__(y_true, y_pred, sample_weight)
+
+
+def _check_labels(labels: Any, classes: int | None, ignored: int | None) -> None:
+    wrong = labels[(labels < 0) | (labels >= classes)] if classes is not None else labels[:0]
+    wrong = wrong[wrong != ignored] if ignored is not None else wrong
+    if wrong.size:
+        raise ValueError(
+            f"SparseCategoricalCrossentropy: y_true holds the label {wrong.flat[0]}, but y_pred has {classes} classes: labels "
+            f"are 0 to {classes - 1}."
+        )
 
 
 class CategoricalGeneralizedCrossEntropy(LossFunctionWrapper):

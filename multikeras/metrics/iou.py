@@ -40,7 +40,9 @@ class IoU(Metric):
         axis=-1,
     ):
         super().__init__(name=name, dtype="int32" if dtype in (None, "int") else dtype)
-        target_class_ids = list(target_class_ids)
+        if not isinstance(num_classes, int) or num_classes < 1:
+            raise ValueError(f"{type(self).__name__}: num_classes must be a positive integer, got {num_classes=}.")
+        target_class_ids = list(range(num_classes) if target_class_ids is None else target_class_ids)
         wrong = [i for i in target_class_ids if i >= num_classes]
         if wrong:
             raise ValueError(f"Target class id {wrong[0]} is out of range, which is [0, {num_classes}).")
@@ -112,7 +114,7 @@ class MeanIoU(IoU):
     own_arguments = ("num_classes", "ignore_class", "sparse_y_true", "sparse_y_pred", "axis")
 
     def __init__(self, num_classes, name=None, dtype=None, ignore_class=None, sparse_y_true=True, sparse_y_pred=True, axis=-1):
-        super().__init__(num_classes, range(num_classes), name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis)
+        super().__init__(num_classes, None, name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis)
 
 
 class OneHotIoU(IoU):

@@ -58,7 +58,8 @@ class Metric:
     ) -> Variable:
         """Return a new state variable.
 
-        `aggregation` says how replicas, each with its own batches, combine theirs: "sum", "mean" or "none".
+        `aggregation` says how replicas, each with its own batches, combine theirs: "sum", "mean", "max", "min"
+        or "none".
         """
         with naming.name_scope(self.name, caller=self):
             variable = Variable(

@@ -122,6 +122,13 @@ def divide_no_nan(B, x1: Any, x2: Any) -> Tensor:
     return B.where(zero, constant(B, x1, 0), x1 / B.where(zero, constant(B, x2, 1), x2))
 
 
+def _larger_first(B, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the larger and the smaller of two, NaN in both: of equals with the derivatives of one and the other."""
+    first = B.bitwise_or(x1 >= x2, B.isnan(x1))
+    second = B.bitwise_or(x1 >= x2, B.isnan(x2))
+    return B.where(first, x1, x2), B.where(B.bitwise_and(second, B.bitwise_not(B.isnan(x1))), x2, x1)
+
+
 @op(tensors=2, promote=True, inexact=True)
 def hypot(B, x1: Any, x2: Any) -> Tensor:
     """Return the hypotenuse of right triangles, without overflow.
@@ -130,9 +137,10 @@ def hypot(B, x1: Any, x2: Any) -> Tensor:
     5.0
     """
     x1, x2 = B.abs(x1), B.abs(x2)
-    long, short = B.maximum(x1, x2), B.minimum(x1, x2)
+    long, short = _larger_first(B, x1, x2)
     ratio = short / B.where(is_value(B, long, 0) | ~B.isfinite(long), constant(B, long, 1), long)
-    return B.where(B.isfinite(long), long * B.sqrt(ratio * ratio + 1), long)
+    length = B.where(B.isfinite(long), long * B.sqrt(ratio * ratio + 1), long)
+    return B.where(is_value(B, x1, math.inf) | is_value(B, x2, math.inf), constant(B, x1, math.inf), length)
 
 
 @op(tensors=2, promote=True, inexact=True)
@@ -142,8 +150,9 @@ def logaddexp(B, x1: Any, x2: Any) -> Tensor:
     >>> round(float(ops.logaddexp(1000.0, 1000.0)), 3)
     1000.693
     """
-    apart = x1 - x2
-    return B.where(B.isnan(apart), x1 + x2, B.maximum(x1, x2) + B.log1p(B.exp(-B.abs(apart))))
+    large, small = _larger_first(B, x1, x2)
+    apart = small - large
+    return B.where(B.isnan(apart), x1 + x2, large + B.log1p(B.exp(apart)))
 
 
 @op(tensors=2, promote=True, inexact=True)
@@ -153,9 +162,10 @@ def logaddexp2(B, x1: Any, x2: Any) -> Tensor:
     >>> round(float(ops.logaddexp2(3.0, 3.0)), 4)
     4.0
     """
-    apart = x1 - x2
-    more = B.log1p(B.exp2(-B.abs(apart))) * constant(B, apart, 1 / math.log(2))
-    return B.where(B.isnan(apart), x1 + x2, B.maximum(x1, x2) + more)
+    large, small = _larger_first(B, x1, x2)
+    apart = small - large
+    more = B.log1p(B.exp2(apart)) * constant(B, apart, 1 / math.log(2))
+    return B.where(B.isnan(apart), x1 + x2, large + more)
 
 
 @op(tensors=2, promote=True, inexact=True)

@@ -23,14 +23,29 @@ from multikeras.ops.transforms import vjp as vjp
 
 @face
 def cast(B, x, dtype):
-    """Convert to another dtype; floats are truncated towards zero to become integers.
+    """Convert to another dtype; floats are truncated towards zero to become integers, those out of range the nearest one.
 
     >>> from multikeras import ops
     >>> ops.convert_to_numpy(ops.cast([1.7, -1.7], "int32")).tolist()
     [1, -1]
     """
     dtype = dtypes.standardize_dtype(dtype)
-    return x if B.dtype(x) == dtype else B.cast(x, dtype)
+    source = B.dtype(x)
+    if source == dtype:
+        return x
+    if dtypes.is_int(dtype) and dtypes.is_float(source) and not B.saturating_casts:
+        return _within(B, x if source in ("float32", "float64") else B.cast(x, "float32"), dtype)
+    return B.cast(x, dtype)
+
+
+def _within(B, x, dtype):
+    """Convert floats to integers: NaN to 0, and what is out of range to the ends, where frameworks give noise."""
+    info = np.iinfo(dtype)
+    low, above = (B.asarray(float(end), B.dtype(x)) for end in (info.min, int(info.max) + 1))
+    inside = B.bitwise_and(low < x, x < above)
+    y = B.cast(B.where(inside, x, B.asarray(0.0, B.dtype(x))), dtype)
+    y = B.where(x >= above, B.asarray(int(info.max), dtype), y)
+    return B.where(x <= low, B.asarray(int(info.min), dtype), y)
 
 
 @op

@@ -37,7 +37,7 @@ def relu6(B, x):
     >>> ops.convert_to_numpy(ops.relu6([-1.0, 2.0, 9.0])).tolist()
     [0.0, 2.0, 6.0]
     """
-    return B.minimum(B.relu(x), _constant(B, x, 6))
+    return B.where(B.less(x, _constant(B, x, 6)), B.relu(x), B.minimum(B.stop_gradient(x), _constant(B, x, 6)))
 
 
 @op(inexact=True)
@@ -257,7 +257,9 @@ def hard_tanh(B, x):
     >>> ops.convert_to_numpy(ops.hard_tanh([-3.0, 0.5, 3.0])).tolist()
     [-1.0, 0.5, 1.0]
     """
-    return B.clip(x, -1, 1)
+    if not dtypes.is_inexact(B.dtype(x)):
+        return B.clip(x, -1, 1)
+    return B.where(x <= -1, _constant(B, x, -1), B.where(x >= 1, _constant(B, x, 1), x))
 
 
 @op

@@ -42,6 +42,22 @@ def batch_normalization(B, x, mean, variance: Any, axis, offset=None, scale=None
 
 
 @op(inexact=True)
+def normalization_by_batch(B, x, axis, offset=None, scale=None, epsilon=1e-3):
+    """Normalize by the batch's own mean and variance, over all axes but `axis`; return the result and both.
+
+    No gradient need flow through the two.
+
+    >>> from multikeras.ops.nn_norm import normalization_by_batch
+    >>> y, mean, variance = normalization_by_batch([[1.0], [3.0]], -1, epsilon=0.0)
+    >>> float(y[0, 0]), float(mean[0]), float(variance[0])
+    (-1.0, 2.0, 1.0)
+    """
+    (axis,) = canonical_axes(axis, len(x.shape), "normalization_by_batch")
+    mean, variance = B.moments(x, [a for a in range(len(x.shape)) if a != axis])
+    return B.batch_normalization(x, mean, variance, axis, offset, scale, epsilon), mean, variance
+
+
+@op(inexact=True)
 def layer_normalization(B, x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):
     """Bring each slice over `axis` to mean 0 and variance 1, multiply by `gamma` and add `beta`.
 

@@ -45,6 +45,8 @@ def argpartition(B, x: Any, kth: int, axis: int | None = -1) -> Tensor:
     >>> int(ops.argpartition([3, 1, 2], 1)[1])
     2
     """
+    if not isinstance(kth, int):
+        raise ValueError(f"argpartition: kth must be an int, got {kth!r}.")
     return _ordered(B.argsort, "argpartition", B, not_bool(B, x), axis)
 
 

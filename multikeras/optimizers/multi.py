@@ -50,8 +50,8 @@ class OptimizerMap(MutableMapping):
         return iter(self._optimizer_map)
 
     def __call__(self, variable: Any) -> Optimizer:
-        """Return the optimizer of a variable; more than one match is a ValueError."""
-        matching = [key for key in self._optimizer_map if re.search(key, variable.path)]
+        """Return the optimizer of a variable, whose whole path a key must match; two matches are a ValueError."""
+        matching = [key for key in self._optimizer_map if re.fullmatch(key, variable.path)]
         if len(matching) > 1:
             raise ValueError(
                 f"OptimizerMap: the variable {variable.path!r} matches several keys: {matching}. Make them "

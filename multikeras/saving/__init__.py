@@ -8,6 +8,7 @@ from multikeras.core.serialization import get_registered_name as get_registered_
 from multikeras.core.serialization import get_registered_object as get_registered_object
 from multikeras.core.serialization import register_keras_serializable as register_keras_serializable
 from multikeras.core.serialization import serialize_keras_object as serialize_keras_object
+from multikeras.saving.file_editor import KerasFileEditor as KerasFileEditor
 from multikeras.saving.saving_api import load_model as load_model
 from multikeras.saving.saving_api import load_weights as load_weights
 from multikeras.saving.saving_api import save_model as save_model

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from multikeras.backend import scope
-from multikeras.core import budget, serialization
+from multikeras.core import serialization
 from multikeras.saving import checked, h5, loading, seal, state
 from multikeras.saving.files import replacing, replacing_folder
 from multikeras.saving.window import Window, new_hdf5
@@ -26,8 +26,6 @@ KERAS_VERSION = "3.15.1"
 
 _CONFIG, _METADATA, _WEIGHTS, _ASSETS = "config.json", "metadata.json", "model.weights.h5", "assets"
 _BLOCK = 2**20
-_LARGER = 16
-"""How many times larger than its weights in the file a model may be: float32 from float16, and slots of an optimizer."""
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, KeyError, OverflowError,
     struct.error,
@@ -119,8 +117,7 @@ def read(path: Path, custom_objects=None, compile: bool = True, safe_mode: bool 
         if not compile:
             config["compile_config"] = None
         size = weights.seek(0, os.SEEK_END)
-        limit = budget.limit(_LARGER * size + checked.ROOM, str(path))
-        with limit, checked.located(name), scope.BlankScope() as blank:
+        with checked.allowance(size, path), checked.located(name), scope.BlankScope() as blank:
             model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
         if not hasattr(model, "load_own_variables"):
             raise ValueError(f"{name} describes a {type(model).__name__}, not a model.")

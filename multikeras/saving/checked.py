@@ -14,11 +14,14 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
+from multikeras.core import budget
 from multikeras.saving import seal
 
 EXPANSION = 64
 """How many times larger than the file its content may be, in sum; plus `ROOM`. Weights hardly shrink when compressed."""
 ROOM = 2**26
+LARGER = 16
+"""How many times larger than its weights in the file a model may be, plus `ROOM`: float32 from float16, slots of an optimizer."""
 MOST_OBJECTS = 10**6
 """Groups, data sets and attributes in a file; dicts and lists in a config."""
 DEEPEST = 200
@@ -27,6 +30,11 @@ MOST_CONFIG_BYTES = 2**28
 
 _PLAIN = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.OPAQUE, h5py.h5t.ENUM)
 _LINKS = {h5py.h5l.TYPE_SOFT: "SoftLink", h5py.h5l.TYPE_EXTERNAL: "ExternalLink"}
+
+
+def allowance(size: int, path: str | os.PathLike) -> contextlib.AbstractContextManager[None]:
+    """Bound the memory that a model may take whose weights have `size` bytes in the file."""
+    return budget.limit(LARGER * size + ROOM, str(path))
 
 
 @contextlib.contextmanager

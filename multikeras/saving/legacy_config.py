@@ -22,13 +22,12 @@ _CLASSES = {
     "Model": "Functional", "Policy": "DTypePolicy", "PolicyV1": "DTypePolicy", "BatchNormalizationV1": "BatchNormalization",
     "BatchNormalizationV2": "BatchNormalization", "GRUV2": "GRU", "LSTMV2": "LSTM", "CuDNNGRU": "GRU", "CuDNNLSTM": "LSTM",
     "RandomUniformV2": "RandomUniform", "Convolution1D": "Conv1D", "Convolution2D": "Conv2D", "Convolution3D": "Conv3D",
-    "LossScaleOptimizerV3": "LossScaleOptimizer",
+    "LossScaleOptimizerV3": "LossScaleOptimizer", "GroupedQueryAttention": "GroupQueryAttention",
 }  # fmt: skip
 _RENAMED = {
     "*": {"batch_input_shape": "batch_shape"},
     "LeakyReLU": {"alpha": "negative_slope"},
-    "RandomUniform": {"minval": "minval"},
-    **dict.fromkeys(("Adam", "SGD", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl"), {"lr": "learning_rate"}),
+    **{name: {"lr": "learning_rate"} for name in ("Adam", "SGD", "RMSprop", "Adagrad", "Adadelta", "Adamax", "Nadam", "Ftrl")},
 }  # fmt: skip
 _REDUCTIONS = {"auto": "sum_over_batch_size", "none": None}
 _RECURRENT = ("RNN", "LSTM", "GRU", "SimpleRNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
@@ -82,11 +81,19 @@ def _place(record: dict, role: tuple[str, ...]) -> tuple[str, str | None]:
     name = _CLASSES.get(name, name)
     if name == "Functional":
         return name, "keras.src.models.functional"
-    for section in (*role, *_LAYERS):
+    # An op in the graph may have the name of a layer, but not its arguments.
+    sections = [f"src.ops.{f}" for f in registry.OPS] if _is_op(record) else (*role, *_LAYERS)
+    for section in sections:
         path = f"keras.{section}" if section else "keras"
         if registry.class_at(path, name) is not None:
             return name, path
     return given, record.get("module")
+
+
+def _is_op(record: dict) -> bool:
+    config = record["config"]
+    layer = record["class_name"] == "InputLayer" or (isinstance(config, dict) and "trainable" in config)
+    return "inbound_nodes" in record and not layer and not isinstance(config.get("layers"), list)
 
 
 def _accepted(cls: Any) -> set[str]:
@@ -114,7 +121,7 @@ def _arguments(name: str, module: str | None, config: dict) -> dict:
         config["fn"] = {"module": "keras.metrics", "class_name": "function", "config": function, "registered_name": function}
     if name == "DTypePolicy":
         return {"name": config.get("name", "float32")}
-    if not isinstance(cls, type) or name in ("Functional", "Sequential"):
+    if not isinstance(cls, type) or name in ("Functional", "Sequential") or str(module).startswith("keras.src.ops."):
         return config
     accepted = _accepted(cls)
     if "reset_after" in accepted and name in ("GRU", "GRUCell"):
@@ -222,9 +229,12 @@ def old(record: Any) -> Any:
     return {"class_name": _old_name(record), "config": config, **more}
 
 
+_OLD_NAMES = {"GroupQueryAttention": "GroupedQueryAttention"}
+
+
 def _old_name(record: dict) -> str:
     registered = record.get("registered_name")
-    return registered if registered and ">" in registered else record["class_name"]
+    return registered if registered and ">" in registered else _OLD_NAMES.get(record["class_name"], record["class_name"])
 
 
 def old_objects(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """The `.h5` files of Keras 1 and 2, which Keras 3 still writes: whole models, and weights by layer."""
 
 import json
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -136,7 +137,7 @@ def read_model(file: Any, custom_objects: dict | None = None, compile: bool = Tr
         if "model_config" not in group.attrs:
             raise ValueError(f"{name} has no model_config: it is no whole model. Make the model, and use load_weights().")
         config = checked.config(_text(group.attrs["model_config"]), f"model_config in {name}")
-        with serialization.custom_object_scope(custom_objects):
+        with serialization.custom_object_scope(custom_objects), checked.allowance(os.path.getsize(file), file):
             record = legacy_config.modern(config)
             model = serialization.deserialize_keras_object(record, custom_objects, safe_mode=safe_mode)
             if _MODEL in group:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from multikeras.core.stored import Stored
+from multikeras.core.stored import Stored, is_by_position
 from multikeras.saving import state
 
 
@@ -80,7 +80,7 @@ def load_parts(
         if store is None and not variables:
             continue
         store = _Nothing() if store is None else store
-        plain = getattr(part.load_own_variables, "by_position", False)
+        plain = is_by_position(part)
         if plain and (state.is_layer(part) or len(store) == len(variables)):
             store.only_checks = True
             try:
@@ -110,7 +110,8 @@ def load_parts(
             if plain and len(store) == len(mine):
                 for variable in mine:
                     blank.pop(id(variable), None)
-            report.matched.append(path)
+            if mine or len(store):
+                report.matched.append(path)
     except BaseException:
         for variable, value in before:
             variable.assign(value)

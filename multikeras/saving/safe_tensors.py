@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from multikeras.backend.dtypes import numpy_dtype
-from multikeras.core.stored import Stored
+from multikeras.core.stored import Stored, is_by_position
 from multikeras.saving import checked, loading, state, state_dict
 
 ENDING = ".safetensors"
@@ -51,7 +51,7 @@ class _Writer:
 
     def __init__(self, path: str, part: Any, tensors: dict[str, np.ndarray]):
         self.path, self.tensors = path, tensors
-        plain = getattr(part.load_own_variables, "by_position", False)
+        plain = is_by_position(part)
         self.names = {str(i): name for i, name in enumerate(_variable_names(part))} if plain else {}
 
     def put(self, name: str, value: np.ndarray) -> None:
@@ -135,9 +135,9 @@ class Tensors:
             dtype, shape = _NAMES[entry["dtype"]], tuple(int(size) for size in entry["shape"])
             begin, end = (int(offset) for offset in entry["data_offsets"])
         except (KeyError, TypeError, ValueError):
-            raise ValueError(f"{self.name} is refused: what it says of tensor {name!r} is not valid: {str(entry)[:80]}.") from None
+            raise ValueError(f"{self.name} is refused: the entry of tensor {name!r} is not valid: {str(entry)[:80]}.") from None
         if min((*shape, begin), default=0) < 0 or end - begin != math.prod(shape) * numpy_dtype(dtype).itemsize:
-            raise ValueError(f"{self.name} is refused: tensor {name!r} of shape {shape} and dtype {dtype} has {end - begin} bytes.")
+            raise ValueError(f"{self.name} is refused: tensor {name!r} of shape {shape} of {dtype} has {end - begin} bytes.")
         return dtype, shape, begin, end
 
     def _verify(self) -> None:
@@ -189,7 +189,7 @@ class _Source(loading.Source):
         self.tensors, self.parts = tensors, {}
         own = {}
         for path, part in state.parts(model):
-            if state.is_layer(part) and getattr(part.load_own_variables, "by_position", False):
+            if state.is_layer(part) and is_by_position(part):
                 own[path] = _variable_names(part)
         known = {_dotted(path, name): (path, str(i)) for path, names in own.items() for i, name in enumerate(names)}
         for name in tensors:

@@ -55,7 +55,7 @@ def save_model(
         raise ValueError(f"save_model: zipped=True is for `.keras` files, not for filepath={str(path)!r}.")
     if path.suffix != ".keras" and not legacy and zipped is None:
         raise ValueError(
-            f"save_model: Invalid filepath extension for saving: filepath={str(path)!r} must end in `.keras`, or in `.h5` for the "
+            f"save_model: Invalid filepath extension for saving: filepath={str(path)!r} must end in `.keras`, or `.h5` for the "
             "format of Keras 2. To write weights only use save_weights('x.weights.h5')."
         )
     if not _may_write(path, overwrite):

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ class _Shards:
         self.names, self.limit, self.stack = names, limit, stack
         self.total = self.size = 0
         self.map: dict[str, list[str]] = {}
+        self.first = ""
         self.writing = contextlib.ExitStack()
         self.current: tuple[Any, str] | None = None
 
     def open(self) -> h5py.File:
         if self.current is None:
             target = next(self.names)
+            self.first = self.first or target.name
             temporary = self.stack.enter_context(replacing(target))
             self.current, self.size = (self.writing.enter_context(seal.sealed(temporary)), target.name), 0
         return self.current[0]
@@ -72,11 +75,12 @@ class _Writer(h5.Writer):
 def write(path: Path, model: Any, max_shard_size: float) -> None:
     """Write the weights of a model as files of at most `max_shard_size` GiB, and `path` that lists them.
 
-    The old files stay as they are until the new list takes the place of the old one.
+    Keras wants the files to have fixed names. Where they are taken, the new files first get others, and the list names these;
+    then they move to the names of the old ones: at every moment there is a list, and all the files that it names.
     """
     stem = path.name.removesuffix(ENDING)
     old = _listed(path)
-    tag = f"_{secrets.token_hex(3)}" if old else ""
+    tag = f"_{secrets.token_hex(3)}" if old or any(path.parent.glob(f"{stem}_00000.weights.h5")) else ""
     names = (path.with_name(f"{stem}{tag}_{i:05d}.weights.h5") for i in range(10**5))
     with contextlib.ExitStack() as stack:
         listing = stack.enter_context(replacing(path))  # entered first, renamed last
@@ -84,10 +88,32 @@ def write(path: Path, model: Any, max_shard_size: float) -> None:
         stack.callback(shards.close)
         h5.write_parts(model, lambda place: _Writer(shards, place))
         shards.close()
-        listing.write_text(json.dumps({"metadata": {"total_size": float(shards.total)}, "weight_map": shards.map}, indent=4))
-    for name in old:
+        listing.write_text(_listing(shards))
+    if not tag:
+        return
+    new = sorted({name for found in shards.map.values() for name in found} | {shards.first})
+    final = [name.replace(f"{stem}{tag}_", f"{stem}_", 1) for name in new]
+    for name, target in zip(new, final):
+        with replacing(path.with_name(target)) as temporary:
+            _link(path.with_name(name), temporary)
+    shards.map = {k: [final[new.index(name)] for name in found] for k, found in shards.map.items()}
+    with replacing(path) as temporary:
+        temporary.write_text(_listing(shards))
+    for name in {*old, *new} - set(final):
         with contextlib.suppress(OSError):
             path.with_name(name).unlink()
+
+
+def _listing(shards: _Shards) -> str:
+    return json.dumps({"metadata": {"total_size": float(shards.total)}, "weight_map": shards.map}, indent=4)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the system knows no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _listed(path: Path) -> list[str]:

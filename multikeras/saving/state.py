@@ -35,7 +35,7 @@ def _properties(part: Any) -> Iterator[tuple[str, Any]]:
                 if isinstance(value, property) and not name.startswith("__"):
                     try:
                         yield name, getattr(part, name)
-                    except Exception:  # noqa: BLE001, S112  # whatever the user's code raises
+                    except Exception:  # whatever the user's code raises
                         continue
 
 

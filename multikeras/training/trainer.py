@@ -224,6 +224,9 @@ class Trainer(Steps):
             validation_freq: Epochs from one evaluation to the next, or the epochs to evaluate after.
         """
         self._require_compiled("fit")
+        _require_integers("fit", epochs=epochs, batch_size=batch_size, initial_epoch=initial_epoch,
+                          validation_batch_size=validation_batch_size)  # fmt: skip
+        object.__setattr__(self, "_warned_of_nan", False)
         epochs = min(epochs, config.max_epochs() or epochs)
         seed = global_seed() + self._fits
         object.__setattr__(self, "_fits", self._fits + 1)
@@ -336,10 +339,11 @@ class Trainer(Steps):
             self.stop_training = True
         self._clear_losses()  # type: ignore[attr-defined]
         logs = floats(logs)
-        if logs.get("loss") != logs.get("loss") and mode == "train":
+        if logs.get("loss") != logs.get("loss") and mode == "train" and not getattr(self, "_warned_of_nan", False):
+            object.__setattr__(self, "_warned_of_nan", True)
             warnings.warn(
                 f"The loss is nan in epoch {epoch + 1}. Look for a learning rate that is too large, logarithms or divisions of "
-                "zero, and NaN in the data; the callback TerminateOnNaN stops training.",
+                "zero, and NaN in the data; the callback TerminateOnNaN(explain=True) stops there and names the layer.",
                 stacklevel=3,
             )
         return logs
@@ -398,6 +402,7 @@ class Trainer(Steps):
         if kwargs:
             raise ValueError(f"evaluate: unknown arguments {sorted(kwargs)}.")
         self._require_compiled("evaluate")
+        _require_integers("evaluate", batch_size=batch_size)
         source = source_of(x, y, sample_weight, batch_size)
         self._prepare(source, training=False)
         verbose = _verbosity(callbacks, verbose)
@@ -439,6 +444,7 @@ class Trainer(Steps):
             steps: Number of steps.
             callbacks: `Callback`s.
         """
+        _require_integers("predict", batch_size=batch_size)
         source = source_of(x, batch_size=batch_size)
         self._prepare(source, training=None)
         verbose = _verbosity(callbacks, verbose)
@@ -606,10 +612,23 @@ def _dtype_name(x: Any) -> str:
 
 
 def _check_same_variables(model) -> None:
-    """Refuse to go on with an optimizer that was built for other variables."""
-    check = getattr(model.optimizer, "check_variables", None)
-    if check is not None:
-        check(model.trainable_variables)
+    """Refuse to go on with an optimizer that was built before some variables became trainable."""
+    known = getattr(model.optimizer, "_trainable_variables", None)
+    if known is None or type(model).train_step is not Steps.train_step:
+        return
+    known = {id(v) for v in known}
+    new = [v.path for v in model.trainable_variables if id(v) not in known]
+    if new:
+        raise ValueError(
+            f"{len(new)} variables became trainable after compile(), which the optimizer does not know, e.g. {new[0]!r}. "
+            "Call compile() again after changing `trainable`."
+        )
+
+
+def _require_integers(method: str, **named: Any) -> None:
+    for name, value in named.items():
+        if value is not None and (isinstance(value, bool) or not hasattr(value, "__index__")):
+            raise TypeError(f"{method}: {name} must be an integer, got {value!r}.")
 
 
 def _revive(value: Any) -> Any:

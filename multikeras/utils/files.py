@@ -135,6 +135,7 @@ def get_file(
     usable = download.is_file() and not force_download
     if usable and file_hash is not None and not _matches(download, file_hash, hash_algorithm):
         print_msg(f"{download} does not have the {hash_algorithm} hash {file_hash}: downloading it again.")
+        download.unlink()  # also if the download fails, nobody uses it
         usable = False
     if not usable:
         print_msg(f"Downloading {origin}")
@@ -181,7 +182,9 @@ def _unpack_beside(path: Path, folder: Path, unpack: Any) -> None:
     try:
         try:
             unpack(path, staging)
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # of the system, not of a module that unpacks
             raise ValueError(f"{path} is damaged: {error}. Nothing was unpacked.") from error
         if folder.is_dir():
             shutil.copytree(staging, folder, dirs_exist_ok=True)
@@ -241,7 +244,17 @@ def _unpack_tar(path: Path, folder: Path) -> None:
             if not (member.isfile() or member.isdir()):
                 members.refuse(member.name, "is a link or a device")
             members.add(member, member.name, member.size, -1 if member.isdir() else member.mode)
+        _read_to_end(path, archive.fileobj)
         members.unpack(folder, archive.extractfile)
+
+
+def _read_to_end(path: Path, file: Any) -> None:
+    """Read what follows the last member: a compressed stream has its checksum at its end."""
+    left = MAX_UNPACKED_BYTES
+    while block := file.read(_CHUNK):
+        left -= len(block)
+        if left < 0:
+            raise ValueError(f"{path}: more than {MAX_UNPACKED_BYTES} bytes follow its last member. Nothing was unpacked.")
 
 
 def _unpack_zip(path: Path, folder: Path) -> None:

@@ -78,3 +78,21 @@ def test_a_checkpoint_every_few_batches_needs_no_look_at_the_others(watched, tmp
         watch.append(callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None))
     made.fit(X, Y, batch_size=40, epochs=3, verbose=0, callbacks=watch)
     assert saved == [7, 14, 21, 28]
+
+
+def test_an_interrupt_while_averages_are_in_place_puts_the_weights_back():
+    class Interrupt(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            self.trained = self.model.get_weights()
+
+        def on_test_begin(self, logs=None):
+            self.averages = self.model.get_weights()
+            raise KeyboardInterrupt
+
+    made, stop = model(), Interrupt()
+    made.compile(mk.optimizers.SGD(0.1, use_ema=True, ema_momentum=0.5), "mse")
+    with pytest.raises(KeyboardInterrupt):
+        made.fit(X, Y, verbose=0, validation_data=(X, Y), callbacks=[callbacks.SwapEMAWeights(), stop])
+    assert any((a != b).any() for a, b in zip(stop.averages, stop.trained))
+    for a, b in zip(stop.trained, made.get_weights()):
+        np.testing.assert_array_equal(a, b)

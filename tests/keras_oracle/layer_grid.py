@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 FORMATS = ("channels_last", "channels_first")
 
 
@@ -130,7 +132,7 @@ def _convolutions():
     yield case("SeparableConv1D", 4, 3, **plain)
     yield case("SeparableConv2D", 4, 3, inputs=(2, 5, 6, 3))
     yield case("SeparableConv2D", 4, 2, strides=2, padding="same", depth_multiplier=2, **plain, inputs=(2, 5, 6, 3))
-    yield case("SeparableConv2D", 4, 2, dilation_rate=2, data_format="channels_first", inputs=(1, 3, 6, 6))
+    yield case("SeparableConv2D", 4, 2, dilation_rate=2, data_format="channels_first", inputs=(1, 3, 7, 8))
 
 
 def _pooling():
@@ -307,3 +309,45 @@ ARGUMENTS_NOT_VARIED = (
     "use_cudnn",  # changes nothing
     "weights",  # as initial values: tests/layers
 )  # fmt: skip
+
+
+# -- layers of either package made of the grid ---------------------------------------------------------------------------
+
+
+def flat(tree):
+    return [leaf for x in tree for leaf in flat(x)] if isinstance(tree, (list, tuple)) else [tree]
+
+
+def arrays(case: Case):
+    """Return the inputs by position, each an array or a list of arrays."""
+    rng = np.random.default_rng(0)
+
+    def one(shape):
+        if isinstance(shape, list):
+            return [one(s) for s in shape]
+        if case.dtype == "int32":
+            return rng.integers(0, 9, size=shape).astype("int32")
+        return rng.normal(size=shape).astype("float32")
+
+    by_position = isinstance(case.inputs, tuple) and isinstance(case.inputs[0], tuple)
+    return [one(s) for s in case.inputs] if by_position else [one(case.inputs)]
+
+
+def built(package, case: Case):
+    """Return the layer of a package, called once, its weights set to draws that both packages share."""
+    layer = case.make(package.layers)
+    layer(*arrays(case), **case.call)
+    rng = np.random.default_rng(1)
+    layer.set_weights([rng.uniform(0.1, 1.0, size=w.shape).astype("float32") for w in layer.weights])
+    forget(layer)
+    return layer
+
+
+def forget(layer):
+    """Set the states between batches to zero."""
+    if getattr(layer, "stateful", False):
+        layer.reset_state()
+
+
+def outputs(package, layer, case: Case):
+    return [np.asarray(package.ops.convert_to_numpy(y)) for y in flat(layer(*arrays(case), **case.call))]

@@ -8,7 +8,17 @@ import os
 
 import numpy as np
 import pytest
-from keras_oracle.layer_grid import ARGUMENTS_NOT_VARIED, NOT_IN_THE_GRID, Case, double, passed_on
+from keras_oracle.layer_grid import (
+    ARGUMENTS_NOT_VARIED,
+    NOT_IN_THE_GRID,
+    arrays,
+    built,
+    double,
+    flat,
+    forget,
+    outputs,
+    passed_on,
+)  # fmt: skip
 from keras_oracle.layer_grid import CASES as GRID
 
 from multikeras import layers, ops, saving
@@ -22,41 +32,6 @@ keras = pytest.importorskip("keras")
 OTHER_SYMBOLIC_SHAPES = ("value_dim=5", "attention_axes=(1,2)", "stateful=True")
 
 
-def flat(tree):
-    return [leaf for x in tree for leaf in flat(x)] if isinstance(tree, (list, tuple)) else [tree]
-
-
-def arrays(case: Case):
-    """Return the inputs by position, each an array or a list of arrays."""
-    rng = np.random.default_rng(0)
-
-    def one(shape):
-        if isinstance(shape, list):
-            return [one(s) for s in shape]
-        if case.dtype == "int32":
-            return rng.integers(0, 9, size=shape).astype("int32")
-        return rng.normal(size=shape).astype("float32")
-
-    by_position = isinstance(case.inputs, tuple) and isinstance(case.inputs[0], tuple)
-    return [one(s) for s in case.inputs] if by_position else [one(case.inputs)]
-
-
-def built(package, case: Case):
-    """Return the layer of a package, called once, its weights set to draws that both packages share."""
-    layer = case.make(package.layers)
-    layer(*arrays(case), **case.call)
-    rng = np.random.default_rng(1)
-    layer.set_weights([rng.uniform(0.1, 1.0, size=w.shape).astype("float32") for w in layer.weights])
-    forget(layer)
-    return layer
-
-
-def forget(layer):
-    """Set the states between batches to zero."""
-    if getattr(layer, "stateful", False):
-        layer.reset_state()
-
-
 class Ours:
     layers, ops = layers, ops
 
@@ -64,10 +39,6 @@ class Ours:
 @functools.lru_cache(maxsize=4)
 def pair(index: int):
     return built(Ours, CASES[index]), built(keras, CASES[index])
-
-
-def outputs(package, layer, case: Case):
-    return [np.asarray(package.ops.convert_to_numpy(y)) for y in flat(layer(*arrays(case), **case.call))]
 
 
 def config(layer):
@@ -157,9 +128,13 @@ def _gradients_jax(layer, case, total):
 
     def loss(values):
         others = [v.value for v in layer.non_trainable_variables]
-        return total(layer.stateless_call(values, others, *arrays(case), **case.call)[0])
+        outputs, others = layer.stateless_call(values, others, *arrays(case), **case.call)
+        return total(outputs), others
 
-    return jax.grad(loss)([v.value for v in layer.trainable_variables])
+    gradients, others = jax.grad(loss, has_aux=True)([v.value for v in layer.trainable_variables])
+    for variable, value in zip(layer.non_trainable_variables, others):
+        variable.assign(value)
+    return gradients
 
 
 def _gradients_torch(layer, case, total):
@@ -177,8 +152,15 @@ def _gradients_tensorflow(layer, case, total):
     return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
 
 
-# Keras on torch overwrites the states that its backward pass needs.
-ORACLE_HAS_NO_GRADIENTS = {"torch": ("LSTM(3,stateful=True)", "GRU(3,stateful=True)")}
+# Keras on torch overwrites the states that its backward pass needs; on jax its stateless calls lose what a layer writes
+# to a trainable variable.
+ORACLE_HAS_NO_GRADIENTS = {
+    "torch": ("LSTM(3,stateful=True)", "GRU(3,stateful=True)"),
+    "jax": (
+        "SpectralNormalization(Dense(4),power_iterations=2,training=True)",
+        "SpectralNormalization(Conv2D(4,2),training=True)",
+    ),
+}
 ORACLE_GRADIENTS = {"jax": _gradients_jax, "torch": _gradients_torch, "tensorflow": _gradients_tensorflow}
 
 
@@ -204,7 +186,7 @@ def _agree_in_updates(index, steps):
             ]
             scale = max(np.abs(e).max() for _, e in pairs)
             for v, w, (g, e) in zip(ours.trainable_variables, theirs.trainable_variables, pairs):
-                assert_close(g, e, 1e-4 if step else 1e-5, scale)
+                assert_close(g, e, 1e-4 if step else 3e-5, scale)
                 v.assign(ops.convert_to_numpy(v) - 0.001 * g)
                 w.assign(keras.ops.convert_to_numpy(w) - 0.001 * e)
         assert_same_weights(ours, theirs)

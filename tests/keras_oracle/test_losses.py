@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from keras_oracle import derivatives
 
 from multikeras import losses, ops
 
@@ -27,6 +28,42 @@ CASES = [(name, {}) for name in FUNCTIONS] + [
 RNG = np.random.default_rng(0)
 TRUE, PRED = RNG.random((2, 6, 3)).astype("float32")
 CLASSES = np.array([0, 1, 2, 1, 0, 0])
+ONE_HOT, SIGNS = np.eye(3, dtype="float32")[CLASSES], np.sign(TRUE - 0.5)
+LABELS = (TRUE > 0.5).astype("float32")
+UNIT = PRED / np.linalg.norm(PRED, axis=1, keepdims=True)
+SHARES = PRED / PRED.sum(axis=1, keepdims=True)
+SMOOTH = {"from_logits": True, "label_smoothing": 0.1}
+LOSSES = [
+    *((name, {}, TRUE, PRED) for name in (
+        "MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError", "LogCosh",
+        "Huber", "Poisson", "KLDivergence", "CosineSimilarity", "Dice", "Tversky",
+    )),
+    ("Huber", {"delta": 0.2}, TRUE, PRED),
+    ("CosineSimilarity", {"axis": 0}, TRUE, PRED),
+    ("Dice", {"axis": (1,)}, TRUE, PRED),
+    ("Tversky", {"alpha": 0.2, "beta": 0.9, "axis": (1,)}, TRUE, PRED),
+    ("Hinge", {}, SIGNS, PRED),
+    ("SquaredHinge", {}, SIGNS, PRED),
+    ("CategoricalHinge", {}, ONE_HOT, PRED),
+    ("BinaryCrossentropy", {}, LABELS, PRED),
+    ("BinaryCrossentropy", {**SMOOTH, "axis": 0}, LABELS, PRED),
+    ("BinaryFocalCrossentropy", {}, LABELS, PRED),
+    ("BinaryFocalCrossentropy", {**SMOOTH, "apply_class_balancing": True, "alpha": 0.3, "gamma": 3.0, "axis": 0}, LABELS, PRED),
+    ("CategoricalCrossentropy", {}, ONE_HOT, SHARES),
+    ("CategoricalCrossentropy", SMOOTH, ONE_HOT, PRED),
+    ("CategoricalCrossentropy", {"axis": 0}, ONE_HOT, SHARES),
+    ("CategoricalFocalCrossentropy", {}, ONE_HOT, SHARES),
+    ("CategoricalFocalCrossentropy", {**SMOOTH, "alpha": 0.3, "gamma": 3.0}, ONE_HOT, PRED),
+    ("CategoricalFocalCrossentropy", {"axis": 0}, ONE_HOT, SHARES),
+    ("SparseCategoricalCrossentropy", {}, CLASSES, SHARES),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, CLASSES, PRED),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 1, "axis": -1}, CLASSES, SHARES),
+    ("CategoricalGeneralizedCrossEntropy", {}, CLASSES, SHARES),
+    ("CategoricalGeneralizedCrossEntropy", {"q": 0.7}, CLASSES, SHARES),
+    ("Circle", {}, CLASSES, UNIT),
+    ("Circle", {"remove_diagonal": False, "gamma": 20.0, "margin": 0.2}, CLASSES, UNIT),
+    ("CTC", {}, np.array([[1, 2, 1]] * 2), RNG.normal(size=(2, 7, 4)).astype("float32")),
+]  # fmt: skip
 
 
 def assert_close(ours, theirs):
@@ -80,6 +117,41 @@ def test_mask(keras, reduction, weights):
         predicted._keras_mask = convert(mask)
         results.append(package.MeanSquaredError(reduction=reduction)(TRUE, predicted, sample_weight=weights))
     assert_close(*results)
+
+
+@pytest.mark.gradients
+@pytest.mark.parametrize(("name", "arguments", "true", "predicted"), LOSSES, ids=[f"{n}{sorted(a)}" for n, a, *_ in LOSSES])
+@pytest.mark.parametrize("weights", [None, [2.0, 0.5, 0.0, 1.0, 3.0, 1.0]], ids=["plain", "weighted"])
+def test_class_and_its_gradient(keras, name, arguments, true, predicted, weights):
+    if weights is not None and arguments.get("axis") == 0:
+        pytest.skip("the samples themselves are reduced")
+    weights = None if weights is None else np.array(weights[: len(true)], "float32")
+    ours, theirs = getattr(losses, name)(**arguments), getattr(keras.losses, name)(**arguments)
+    assert_close(ours(true, predicted, weights), theirs(true, predicted, weights))
+    found = derivatives.ours(lambda p: ours(true, p, weights), predicted)
+    expected = derivatives.keras_s(lambda p: theirs(true, p, weights), predicted)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(np.abs(expected).max(), 1e-3))
+
+
+NOT_IN_THE_GRID = {"Loss": "the base class"}
+
+
+def test_every_loss_and_argument_is_in_the_grid():
+    given = {}
+    for name, arguments, *_ in LOSSES:
+        given.setdefault(getattr(losses, name), set()).update(arguments)
+    missing = {n for n in public_classes(losses) if n not in NOT_IN_THE_GRID and getattr(losses, n) not in given}
+    assert missing == set()
+    shared = {"name", "reduction", "dtype"}  # in the tests of reductions
+    left_out = {c.__name__: set(inspect.signature(c).parameters) - names - shared for c, names in given.items()}
+    assert {c: names for c, names in left_out.items() if names} == {}
+
+
+def test_every_function_is_in_the_grid():
+    elsewhere = {"ctc", "circle", "sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"}  # by classes
+    functions = {n for n in dir(losses) if n[0] != "_" and inspect.isfunction(getattr(losses, n))}
+    functions -= {"get", "serialize", "deserialize"}
+    assert {n for n in functions if getattr(losses, n).__name__ not in {*FUNCTIONS, *elsewhere}} == set()
 
 
 def public_classes(package):

@@ -86,6 +86,63 @@ def test_regions(keras, name, arguments, true, pred):
     np.testing.assert_allclose(ops.convert_to_numpy(ours.result()), to_numpy(theirs.result()), rtol=2e-5)
 
 
+COMBINE = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}
+
+
+@pytest.mark.parametrize(("name", "arguments", "true", "pred"), CASES + REGIONS)
+def test_replicas_combine_as_variables_declare(name, arguments, true, pred):
+    def seen(*parts):
+        metric = getattr(metrics, name)(**arguments)
+        for part in parts:
+            metric.update_state(true[part] if "IoU" in name else true[part].astype("float32"), pred[part])
+        return metric
+
+    first, second = slice(0, 8), slice(4, 12)
+    halves, both = (seen(first), seen(second)), seen(first, second)
+    state = [
+        COMBINE[v.aggregation](np.stack([v.numpy(), w.numpy()]), axis=0)
+        for v, w in zip(*(metric.variables for metric in halves))
+    ]
+    result = both.stateless_result([ops.convert_to_tensor(x, dtype=v.dtype) for v, x in zip(both.variables, state)])
+    np.testing.assert_allclose(ops.convert_to_numpy(result), ops.convert_to_numpy(both.result()), rtol=1e-5, atol=1e-6)
+
+
+def test_a_metric_may_declare_its_largest_value():
+    class Largest(metrics.Metric):
+        def __init__(self):
+            super().__init__()
+            self.largest = self.add_variable((), aggregation="max")
+
+    assert Largest().variables[0].aggregation == "max"
+    with pytest.raises(ValueError, match="aggregation must be one of .*'max'.*got 'most'"):
+        metrics.Metric().add_variable((), aggregation="most")
+
+
+NOT_IN_THE_GRID = {
+    "Metric": "the base class",
+    "MeanMetricWrapper": "under most others",
+    "Mean": "of values only: below",
+    "Sum": "of values only: below",
+}
+
+
+def test_every_metric_is_in_the_grid():
+    given = {getattr(metrics, name) for name, *_ in CASES + REGIONS} | {getattr(metrics, name) for name in NOT_IN_THE_GRID}
+    classes = {n for n in dir(metrics) if n[0] != "_" and issubclass(type(getattr(metrics, n)), type)}
+    classes = {n for n in classes if issubclass(getattr(metrics, n), metrics.Metric)}
+    assert {n for n in classes if getattr(metrics, n) not in given} == set()
+
+
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 0.0]])
+@pytest.mark.parametrize("name", ["Mean", "Sum"])
+def test_values(keras, name, weights):
+    ours, theirs = getattr(metrics, name)(), getattr(keras.metrics, name)()
+    for values in ([1.0, 5.0, 2.0], [[1.0, 2.0], [4.0, 3.0], [0.0, 1.0]]):
+        ours.update_state(values, sample_weight=weights)
+        theirs.update_state(values, sample_weight=weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(ours.result()), to_numpy(theirs.result()), rtol=1e-6)
+
+
 def test_names(keras):
     assert set(n for n in dir(keras.metrics) if n[0] != "_") <= set(dir(metrics))
 

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from multikeras import Variable, name_scope, ops, optimizers
+from multikeras import Sequential, Variable, callbacks, layers, name_scope, ops, optimizers
 from multikeras.backend import current
 
 NAMES = [
@@ -20,11 +20,24 @@ CASES = [
     ("SGD", {"momentum": 0.9, "nesterov": True, "clipvalue": 0.3}),
     ("SGD", {"momentum": 0.9, "global_clipnorm": 0.3, "loss_scale_factor": 4.0}),
     ("RMSprop", {"momentum": 0.9, "centered": True}),
-    ("Adam", {"amsgrad": True}),
+    *((name, {"amsgrad": True}) for name in ("Adam", "AdamW")),
     ("Adafactor", {"relative_step": False, "learning_rate": 0.1}),
     ("Ftrl", {"learning_rate": 0.1, "l1_regularization_strength": 0.01, "l2_regularization_strength": 0.02, "beta": 0.1}),
     ("Muon", {"nesterov": False, "rms_rate": None, "exclude_layers": ["third"]}),
     ("ScheduleFreeAdamW", {"warmup_steps": 5}),
+]
+MORE = [
+    ("Adadelta", {"learning_rate": 0.5, "rho": 0.8, "epsilon": 1e-3}),
+    ("Adafactor", {"beta_2_decay": -0.7, "epsilon_1": 1e-10, "epsilon_2": 1e-2, "clip_threshold": 0.5}),
+    ("Adagrad", {"initial_accumulator_value": 0.5, "epsilon": 1e-3}),
+    *((name, {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}) for name in (
+        "Adam", "AdamW", "Adamax", "Lamb", "Nadam", "ScheduleFreeAdamW",
+    )),
+    ("Ftrl", {"learning_rate_power": -0.3, "initial_accumulator_value": 0.5, "l2_shrinkage_regularization_strength": 0.01}),
+    ("Lion", {"beta_1": 0.8, "beta_2": 0.9}),
+    ("RMSprop", {"rho": 0.8, "epsilon": 1e-3}),
+    ("Muon", {"adam_beta_1": 0.8, "adam_beta_2": 0.9, "epsilon": 1e-3, "adam_weight_decay": 0.01, "adam_lr_ratio": 0.5,
+              "momentum": 0.8, "ns_steps": 3, "muon_a": 3.0, "muon_b": -4.0, "muon_c": 2.0, "exclude_embeddings": False}),
 ]
 SCHEDULES = [
     ("CosineDecay", (0.1, 20), {"warmup_target": 0.5, "warmup_steps": 5, "alpha": 0.1}),
@@ -32,8 +45,10 @@ SCHEDULES = [
     ("CosineDecayRestarts", (0.1, 5), {"t_mul": 1.0, "m_mul": 0.5}),
     ("ExponentialDecay", (0.1, 5, 0.5), {"staircase": True}),
     ("InverseTimeDecay", (0.1, 5, 0.5), {}),
+    ("InverseTimeDecay", (0.1, 5, 0.5), {"staircase": True}),
     ("PiecewiseConstantDecay", ([5, 12], [0.1, 0.05, 0.01]), {}),
     ("PolynomialDecay", (0.1, 7), {"power": 2.0, "cycle": True}),
+    ("PolynomialDecay", (0.1, 7), {"end_learning_rate": 0.02}),
 ]
 SHAPES = {"kernel": (3, 2), "bias": (2,), "third": (2, 2, 3)}
 
@@ -52,7 +67,9 @@ def trajectory(package, variable, scope, convert, name, arguments, steps=50):
     return variables, optimizer
 
 
-@pytest.mark.parametrize(("name", "arguments"), CASES)
+@pytest.mark.parametrize(
+    ("name", "arguments"), [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)]
+)
 def test_fifty_steps(keras, name, arguments):
     ours, optimizer = trajectory(optimizers, Variable, name_scope, ops.convert_to_tensor, name, arguments)
     theirs, oracle = trajectory(
@@ -83,6 +100,48 @@ def test_signature(keras, name):
         return [(p.name, p.default) for p in inspect.signature(cls).parameters.values()]
 
     assert shown(getattr(optimizers, name)) == shown(getattr(keras.optimizers, name))
+
+
+def test_fifty_steps_of_two_optimizers(keras):
+    states = []
+    for package, variable, scope in ((optimizers, Variable, name_scope), (keras.optimizers, keras.Variable, keras.name_scope)):
+        rng = np.random.default_rng(5)
+        with scope("d"):
+            variables = [variable(rng.standard_normal(s).astype("float32"), name=n) for n, s in SHAPES.items()]
+        parts = package.OptimizerMap(package.Adam(0.01, name="a"), {".*kernel": package.SGD(0.1, momentum=0.9, name="s")})
+        both = package.MultiOptimizer(parts, name="both")
+        for _ in range(50):
+            grads = [rng.standard_normal(s).astype("float32") for s in SHAPES.values()]
+            both.apply([(ops if package is optimizers else keras.ops).convert_to_tensor(g) for g in grads], variables)
+        states.append([np.asarray(to_numpy(v.value)) for v in (*variables, *both.variables)])
+    for ours, theirs in zip(*states, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+NOT_IN_THE_GRID = {
+    "Optimizer": "the base class",
+    "LossScaleOptimizer": "test_dynamic_loss_scale",
+    "MultiOptimizer": "test_fifty_steps_of_two_optimizers",
+    "OptimizerMap": "test_fifty_steps_of_two_optimizers",
+    "LearningRateSchedule": "the base class",
+    "OneCycle": "not in Keras",
+}
+
+
+@pytest.mark.parametrize(("namespace", "table"), [(optimizers, CASES + MORE), (optimizers.schedules, SCHEDULES)])
+def test_every_class_and_argument_is_in_the_grid(namespace, table):
+    given = {}
+    for name, *_, arguments in table:
+        given.setdefault(getattr(namespace, name), set()).update(arguments)
+    classes = {n for n in dir(namespace) if n[0] != "_" and hasattr(getattr(namespace, n), "from_config")}
+    assert {n for n in classes if n not in NOT_IN_THE_GRID and getattr(namespace, n) not in given} == set()
+    shared = {*inspect.signature(optimizers.SGD).parameters} - {"momentum", "nesterov"}
+    left_out = {}
+    for cls, names in given.items():
+        arguments = inspect.signature(cls).parameters.values()
+        optional = {p.name for p in arguments if p.default is not p.empty}
+        left_out[cls.__name__] = optional - names - shared - {"kwargs"}
+    assert {c: names for c, names in left_out.items() if names} == {}
 
 
 def test_state_is_exchangeable(keras):
@@ -130,3 +189,16 @@ def test_gradients_that_are_missing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         optimizer.apply([])
+
+
+def test_a_plateau_lowers_every_part():
+    parts = optimizers.SGD(0.1), optimizers.SGD(0.01)
+    model = Sequential([layers.Dense(2, name="first"), layers.Dense(1, name="second")])
+    model.compile(optimizers.MultiOptimizer(optimizers.OptimizerMap(parts[0], {"sequential.*/first/.*": parts[1]})), "mse")
+    callback, logs = callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=1), {"loss": 1.0}
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_epoch_end(epoch, logs)
+    assert [round(float(part.learning_rate), 4) for part in parts] == [0.05, 0.005]
+    assert {"learning_rate_0", "learning_rate_1"} <= set(logs)

@@ -4,8 +4,8 @@ import zlib
 
 import numpy as np
 import pytest
-from op_cases import ELSEWHERE, KNOWN, TABLE, op_of
 from helpers_parity import assert_backends_agree
+from op_cases import ELSEWHERE, KNOWN, TABLE, op_of
 
 from multikeras import ops
 from multikeras.backend import current
@@ -76,7 +76,7 @@ def test_decompositions_multiply_back(name, shape):
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-42])
-@pytest.mark.parametrize("op", [ops.argmax, ops.argmin, ops.argsort, ops.sort])
+@pytest.mark.parametrize("op", [ops.argmax, ops.argmin, ops.argsort])
 def test_order_sees_subnormal_numbers(op, scale):
     x = np.array([0.0, -3.0, 2.0, -0.0, 2.0, 1.0], "float32") * np.float32(scale)
     assert_backends_agree(op, [x])

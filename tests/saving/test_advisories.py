@@ -218,7 +218,7 @@ def test_cve_2026_0897_zip_bombs(tmp_path):
 
 def test_cve_2026_0897_a_config_of_more_than_its_weights(tmp_path):
     def change(config):
-        config["config"]["layers"][1]["config"]["units"] = 2**40
+        config["config"]["layers"][1]["config"]["units"] = 20_000_000
 
     with pytest.raises(ValueError, match="more than"):
         load(crafted.with_config(tmp_path, change))

@@ -254,3 +254,109 @@ def test_a_compiled_model_inside_another_keeps_its_metrics_to_itself():
     assert isinstance(loss, float)
     assert loss > 0
     assert len(critic.train_on_batch(x[:, :3], y)) == 2
+
+
+def test_arguments_that_are_no_integers_are_named():
+    model, (x, y) = compiled(), data(16)
+    for call, name in (
+        (lambda: model.fit(x, y, epochs="2"), "epochs"), (lambda: model.fit(x, y, batch_size=2.5), "batch_size"),
+        (lambda: model.predict(x, batch_size="3"), "batch_size"), (lambda: model.fit(x, y, initial_epoch=True), "initial_epoch"),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=f"{name} must be an integer"):
+            call()
+
+
+def test_layers_that_became_trainable_after_compile_need_another():
+    x, y = data(32)
+    model = compiled()
+    model.layers[0].trainable = False
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+    model.layers[0].trainable = True
+    with pytest.raises(ValueError, match="compile"):
+        model.fit(x, y, verbose=0)
+    model.compile("adam", "mse")
+    model.fit(x, y, verbose=0)
+
+
+def test_a_loss_that_is_nan_is_said_once():
+    x, y = data(32)
+    model = compiled(loss=lambda truth, predicted: mk.ops.log(mk.ops.mean(predicted) * 0 - 1))
+    with pytest.warns(UserWarning, match="The loss is nan") as said:
+        model.fit(x, y, epochs=3, verbose=0)
+    assert len([w for w in said if "The loss is nan" in str(w.message)]) == 1
+
+
+def own(**options):
+    """A model whose train and test step return logs of their own: a tensor, a number, nested ones."""
+
+    class Own(mk.Sequential):
+        def train_step(self, data):
+            x, y = data
+
+            def loss_of():
+                return mk.ops.mean(mk.ops.square(self(x, training=True) - y))
+
+            loss, gradients = mk.ops.value_and_grad(loss_of, self.trainable_variables)()
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return {"mine": loss, "constant": 3.0, "nested": {"double": 2 * loss}}
+
+        def test_step(self, data):
+            x, y = data
+            return {"off": mk.ops.mean(mk.ops.abs(self(x) - y))}
+
+    mk.utils.set_random_seed(2)
+    model = Own([mk.Input((6,)), layers.Dense(4, activation="tanh"), layers.Dense(1)])
+    model.compile("adam", **options)
+    return model
+
+
+def test_steps_of_ones_own_give_the_logs_of_the_last_step_however_dispatched():
+    x, y = data(112)
+    histories = []
+    for options, watch in (({}, []), ({}, [Watch]), ({"steps_per_execution": 3}, []), ({"run_eagerly": True}, [])):
+        model = own(**options)
+        watch = [mk.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: logs["mine"]) for _ in watch]
+        histories.append(
+            model.fit(x, y, batch_size=16, epochs=3, verbose=0, validation_data=(x, y), callbacks=watch).history
+        )
+    assert sorted(histories[0]) == ["constant", "double", "mine", "val_off"]
+    for other in histories[1:]:
+        for name, values in histories[0].items():
+            np.testing.assert_allclose(values, other[name], rtol=1e-4)
+
+
+def test_logs_of_rows_whose_number_is_not_known_beforehand():
+    class Rows(mk.Sequential):
+        def train_step(self, data):
+            x, y = data
+            return {"last": mk.ops.sum(self(x)), "rows": self(x)}
+
+    model = Rows([mk.Input((6,)), layers.Dense(2)])
+    model.compile("sgd")
+    history = model.fit(*data(20), batch_size=8, verbose=0).history
+    assert len(history["last"]) == 1
+
+
+@pytest.mark.parametrize(("loss", "expected"), [
+    (["mse", ["mse", "mae"]], lambda e: (e[0] ** 2).mean() + (e[1] ** 2).mean() + abs(e[1]).mean()),
+    ([["mse", "mae"], "mae"], lambda e: (e[0] ** 2).mean() + abs(e[0]).mean() + abs(e[1]).mean()),
+    (["mse", None], lambda e: (e[0] ** 2).mean()),
+    ("mae", lambda e: abs(e[0]).mean() + abs(e[1]).mean()),
+])  # fmt: skip
+def test_losses_nested_like_the_outputs_are_losses_of_these(loss, expected):
+    x, y = data(8)
+    inputs = mk.Input((6,))
+    model = mk.Model(inputs, [layers.Dense(1)(inputs), layers.Dense(1)(inputs)])
+    errors = [np.asarray(p) - y for p in model.predict(x, verbose=0)]
+    model.compile("sgd", loss)
+    np.testing.assert_allclose(model.evaluate(x, [y, y], verbose=0, return_dict=True)["loss"], expected(errors), rtol=1e-4)
+
+
+def test_loss_weights_of_another_length_are_refused():
+    x, y = data(8)
+    for weights in ([1.0, 2.0], [0.5, 0.5, 3.0]):
+        model = compiled(loss_weights=weights)
+        with pytest.raises(ValueError, match="loss_weights"):
+            model.fit(x, y, verbose=0)
+    compiled(loss_weights=[2.0]).fit(x, y, verbose=0)

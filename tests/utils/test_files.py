@@ -47,6 +47,17 @@ def test_wrong_hash_is_refused_and_leaves_nothing(source, tmp_path, wrong):
     assert os.listdir(tmp_path / "datasets") == []
 
 
+def test_a_copy_of_wrong_hash_does_not_stay(source, tmp_path):
+    place = utils.get_file(origin=address(source), cache_dir=tmp_path)
+    for gone in (False, True):
+        open(place, "wb").write(b"not what was expected")
+        if gone:
+            source.unlink()
+        with pytest.raises((ValueError, OSError)):
+            utils.get_file(origin=address(source), cache_dir=tmp_path, file_hash="0" * 64)
+        assert os.listdir(tmp_path / "datasets") == []
+
+
 def test_a_failed_download_keeps_the_old_copy(source, tmp_path):
     place = utils.get_file(origin=address(source), cache_dir=tmp_path)
     before = open(place, "rb").read()
@@ -134,6 +145,24 @@ def test_zip_links_are_refused(tmp_path):
         archive.writestr(member, "/etc/passwd")
     with pytest.raises(ValueError, match="link"):
         files.extract_archive(tmp_path / "bad.zip", tmp_path / "here")
+
+
+def test_damaged_archives_are_refused_whole(tmp_path):
+    archive = tar(tmp_path / "a.tar.gz", *((f"file{i}", os.urandom(1000)) for i in range(20)))
+    good = archive.read_bytes()
+    for content in (good[: len(good) // 2], good[:5000] + bytes(50) + good[5050:]):
+        archive.write_bytes(content)
+        with pytest.raises(ValueError, match="Nothing was unpacked"):
+            files.extract_archive(archive, tmp_path / "here")
+        assert not (tmp_path / "here").exists()
+
+
+def test_executables_stay_executable(tmp_path):
+    member = tarfile.TarInfo("run")
+    member.mode = 0o4755
+    files.extract_archive(tar(tmp_path / "a.tar.gz", (member, b"#!"), ("read", b"x")), tmp_path / "here")
+    assert (tmp_path / "here" / "run").stat().st_mode & 0o7777 == 0o755
+    assert (tmp_path / "here" / "read").stat().st_mode & 0o7777 == 0o644
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):

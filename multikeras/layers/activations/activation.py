@@ -143,7 +143,12 @@ class PReLU(Layer):
         self.supports_masking = True
 
     def build(self, input_shape):
-        shared = {a % len(input_shape) for a in self.shared_axes or ()}
+        if any(not 0 < a < len(input_shape) for a in self.shared_axes or ()):
+            raise ValueError(
+                f"PReLU {self.name!r}: shared_axes={self.shared_axes} must lie between 1 and the last axis of its input, got "
+                f"shape {input_shape}."
+            )
+        shared = {*(self.shared_axes or ())}
         shape = tuple(1 if a in shared else size for a, size in enumerate(input_shape))[1:]
         if None in shape:
             raise ValueError(

@@ -168,6 +168,11 @@ class MultiHeadAttention(Attending):
 
     def build(self, query_shape, value_shape, key_shape=None):
         key_shape = value_shape if key_shape is None else key_shape
+        if not 3 <= len(query_shape) == len(value_shape) == len(key_shape):
+            raise ValueError(
+                f"MultiHeadAttention {self.name!r}: query, value and key must have one rank, at least 3: (batch, positions, "
+                f"features), got shapes {query_shape}, {value_shape} and {key_shape}."
+            )
         if value_shape[1:-1] != key_shape[1:-1]:
             raise ValueError(
                 f"MultiHeadAttention {self.name!r}: value and key must agree in all sizes but the last, got shapes "

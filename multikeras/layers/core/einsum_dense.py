@@ -1,5 +1,6 @@
 """`EinsumDense`: a dense layer whose contraction is written as an einsum equation."""
 
+import re
 from typing import Any
 
 from multikeras import ops
@@ -46,6 +47,8 @@ class EinsumDense(LowRankAdapted, Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        if not re.fullmatch(r"[\w.\s]+,[\w.\s]+->[\w.\s]*", str(equation)):
+            raise ValueError(f"EinsumDense: Invalid einsum equation {equation!r}: it must look like 'abc,cd->abd'.")
         output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         keep(self, locals())
 

@@ -34,6 +34,8 @@ class Lambda(Layer):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"Lambda: function must be callable, got {function!r}.")
         self.function = function
         self.arguments = arguments or {}
         self._output_shape = output_shape

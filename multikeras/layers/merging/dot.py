@@ -32,6 +32,8 @@ class Dot(Layer):
 
     def _axes(self, ranks) -> list[int]:
         axes = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        if any(not -rank <= a < rank for a, rank in zip(axes, ranks)):
+            raise ValueError(f"Dot {self.name!r}: axes={self.axes} are out of range for inputs of ranks {tuple(ranks)}.")
         return [a % rank for a, rank in zip(axes, ranks)]
 
     def build(self, input_shape):

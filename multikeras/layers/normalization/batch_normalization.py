@@ -6,6 +6,7 @@ from multikeras import ops
 from multikeras.layers._arguments import keep, weight
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
+from multikeras.ops.nn_norm import normalization_by_batch
 
 _CLIPS = ("rmax", "rmin", "dmax")
 
@@ -109,6 +110,11 @@ class BatchNormalization(Layer):
         gamma, beta = self._as_computed(self.gamma, x), self._as_computed(self.beta, x)
         mean, variance = self._as_computed(self.moving_mean, x), self._as_computed(self.moving_variance, x)
         if training and self.trainable:
+            if mask is None and not self.renorm and not self.synchronized:
+                outputs, mean, variance = normalization_by_batch(x, self.axis, beta, gamma, self.epsilon)
+                self._update(self.moving_mean, mean, self.momentum)
+                self._update(self.moving_variance, variance, self.momentum)
+                return ops.cast(outputs, self.compute_dtype)
             mean, variance = self._moments(x, mask)
             if self.renorm:
                 gamma, beta = self._renormalized(mean, variance, gamma, beta)

@@ -15,6 +15,9 @@ _MERGE = {
 }
 
 
+_NEEDED = ("go_backwards", "return_sequences", "return_state", "stateful")
+
+
 class Bidirectional(Layer):
     """Run a recurrent layer forwards and its copy backwards, and merge the outputs.
 
@@ -43,6 +46,12 @@ class Bidirectional(Layer):
         for argument, value in (("layer", layer), ("backward_layer", backward_layer)):
             if not isinstance(value, Layer) and not (value is None and argument == "backward_layer"):
                 raise ValueError(f"Bidirectional: {argument} must be a layer, got {argument}={value!r}.")
+            missing = [n for n in _NEEDED if value is not None and not hasattr(value, n)]
+            if missing:
+                raise ValueError(
+                    f"Bidirectional: {argument} must be a recurrent layer such as LSTM or RNN, or one with the attributes "
+                    f"{', '.join(_NEEDED)}; {argument}={value!r} has no {', '.join(missing)}."
+                )
         one_of("Bidirectional", "merge_mode", merge_mode, (*_MERGE, None))
         super().__init__(**kwargs)
         # `layer` itself is only copied: nothing keeps it.

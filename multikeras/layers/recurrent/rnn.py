@@ -108,6 +108,7 @@ class RNN(Layer):
     def _first_states(self, sequences, given):
         if given is not None:
             states = list(given) if isinstance(given, (list, tuple)) else [given]
+            self._check_given(states)
         elif self.stateful:
             # Copies: the variables are written before a backward pass has read what they hold.
             states = tree.map_structure(lambda s: current.copy_tensor(s.value), self.states)
@@ -120,6 +121,18 @@ class RNN(Layer):
         else:
             states = self.get_initial_state(ops.shape(sequences)[0])
         return tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), states)
+
+    def _check_given(self, states):
+        sizes = self.state_size
+        found = [tuple(s.shape) if hasattr(s, "shape") else s for s in states]
+        fit = len(states) == len(sizes) and all(
+            s[-1] in (size, None) for s, size in zip(found, sizes) if isinstance(size, int) and isinstance(s, tuple) and s
+        )
+        if not fit:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r}: initial_state must be {len(sizes)} tensor(s), one for each of the "
+                f"state sizes {sizes}, got {len(states)} of shapes {found}."
+            )
 
     def over_time(self, sequences, states, mask, training):
         """Return the last output, all outputs or None, and the last states."""

@@ -1,0 +1,154 @@
+"""Checksums: damage to a file is named, changes on purpose are not damage, and Keras does not mind them."""
+
+import io
+import os
+
+import crafted
+import h5py
+import numpy as np
+import pytest
+
+import multikeras as mk
+from multikeras.saving import seal
+from multikeras.saving.window import Window, new_hdf5
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = crafted.model()
+    path = tmp_path / "m.weights.h5"
+    model.save_weights(path)
+    return model, path
+
+
+def places_of(path):
+    """Return where each data set of a file lies."""
+    found = {}
+    with h5py.File(path) as h5:
+        h5.visititems(lambda name, x: found.update({name: x.id.get_offset()}) if isinstance(x, h5py.Dataset) else None)
+    return found
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.write_bytes(content)
+
+
+def test_damage_is_named_by_data_set(saved):
+    model, path = saved
+    good, before = path.read_bytes(), model.get_weights()
+    places = places_of(path)
+    assert len(places) == 4
+    for name, at in places.items():
+        flip(path, at + 5)
+        with pytest.raises(ValueError, match=rf"m\.weights\.h5.*checksum is wrong of {name}\."):
+            model.load_weights(path)
+        path.write_bytes(good)
+    flip(path, 100)
+    with pytest.raises(ValueError, match="the structure of the file"):
+        model.load_weights(path)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_damage_in_an_archive_is_named(tmp_path):
+    path = tmp_path / "m.keras"
+    crafted.model().save(path)
+    flip(path, 3000)
+    with pytest.raises(ValueError, match=r"m\.keras.*checksum.*model\.weights\.h5"):
+        mk.saving.load_model(path)
+
+
+def test_a_seal_that_is_cut_or_damaged(saved):
+    model, path = saved
+    good = path.read_bytes()
+    with h5py.File(path, "r+"):
+        pass
+    bare = path.stat().st_size
+    assert bare < len(good)
+    for size in (bare + 10, (bare + len(good)) // 2, len(good) - 1):
+        path.write_bytes(good[:size])
+        with pytest.raises(ValueError, match="checksums"):
+            model.load_weights(path)
+    path.write_bytes(good)
+    flip(path, bare + 20)
+    with pytest.raises(ValueError, match="checksums"):
+        model.load_weights(path)
+
+
+def test_a_change_on_purpose_drops_the_seal(saved):
+    model, path = saved
+    with h5py.File(path, "r+") as h5:
+        h5[crafted.KERNEL][...] = 7
+    model.load_weights(path)
+    assert set(np.unique(model.get_weights()[0])) == {7}
+
+
+def test_keras_reads_sealed_files(saved):
+    keras = pytest.importorskip("keras", reason="Keras reads what is written here")
+    model, path = saved
+    theirs = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    theirs.load_weights(path)
+    for a, b in zip(model.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def written(file, count):
+    with new_hdf5(file) as h5:
+        for i in range(count):
+            h5[f"group/{i}"] = np.arange(100.0)
+
+
+def test_hdf5_in_the_middle_of_a_file():
+    file = io.BytesIO(b"before")
+    with new_hdf5(file, 6) as h5:
+        h5["x"] = np.arange(5)
+    with h5py.File(Window(file, 6, file.seek(0, os.SEEK_END) - 6, "x"), "r") as h5:
+        assert h5["x"][()].tolist() == [0, 1, 2, 3, 4]
+    assert file.getvalue()[:6] == b"before"
+
+
+class Full(io.BytesIO):
+    """A disk that is full after so many bytes."""
+
+    room = 3000
+
+    def write(self, data):
+        if self.tell() + len(data) > self.room:
+            raise OSError(28, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("room", [0, 100, 3000, 5000, 9000])
+def test_hdf5_survives_a_full_disk(room):
+    for _ in range(5):
+        file = Full()
+        file.room = room
+        with pytest.raises(OSError, match="No space left"):
+            written(file, 20)
+
+
+def test_ctrl_c_in_a_write(saved):
+    class Interrupted(io.BytesIO):
+        def write(self, data):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        written(Interrupted(), 2)
+
+
+def test_tables_that_lie(saved):
+    """A table may be made up: it is checked as any other part of a file."""
+    _, path = saved
+    good = path.read_bytes()
+    with h5py.File(path, "r+"):
+        pass
+    bare = path.read_bytes()
+    assert seal.verify(io.BytesIO(good), "x")
+    for table in ("[]", "{}", '{"size":-1,"rest":0,"entries":{}}', '{"size":1,"rest":0,"entries":{"a":[0,1e300,0]}}',
+                  f'{{"size":{len(bare)},"rest":0,"entries":{{"a":[5,10,0],"b":[7,10,0]}}}}', "[" * 5000):  # fmt: skip
+        text = table.encode()
+        forged = bare + text + seal._FOOTER.pack(len(text), seal.zlib.crc32(text), seal._MAGIC)
+        with pytest.raises(ValueError, match="table of checksums"):
+            seal.verify(io.BytesIO(forged), "x")
