@@ -97,7 +97,7 @@ class Layer(Weights, current.Module, Operation):
         self._dtype_policy = dtype_policies.get(dtype)
         self._plan = _call.plan_of(type(self).call)
         self._approved: set = set()
-        self._supports_masking = bool(self._plan.masks)
+        self._supports_masking = bool(self._plan.masks) or _is_overridden(type(self), "compute_mask")
         self._convert_input_args = True
         self._allow_non_tensor_positional_args = False
         self.supports_jit = True
@@ -411,7 +411,7 @@ class Layer(Weights, current.Module, Operation):
                 return current.asarray(array)
             float_in = dtype_names.is_float(dtype_names.standardize_dtype(array.dtype))
             return current.asarray(x, self.compute_dtype if self.autocast and float_in else None)
-        return self._convert_input(current.asarray(x)) if hasattr(x, "todense") else x  # sparse arrays become dense
+        return self._convert_input(current.asarray(x)) if current.is_sparse(x) else x
 
     def _set_masks(self, inputs, outputs, previous):
         flat = tree.flatten(outputs)
@@ -447,8 +447,10 @@ class Layer(Weights, current.Module, Operation):
         with scope.SymbolicScope(), scope.AutocastScope(self.compute_dtype if self.autocast else None):
             try:
                 return tree.map_structure(_only_spec, self.call(*args, **kwargs))
-            except (ValueError, ArithmeticError):
-                raise
+            except (ValueError, ArithmeticError) as error:
+                if not _is_of_framework(error):
+                    raise
+                return self._spec_by_framework(error, args, kwargs)
             except Exception as error:
                 return self._spec_by_framework(error, args, kwargs)
 
@@ -612,6 +614,14 @@ Layer.build = recorded_build(default_build)  # type: ignore[method-assign]
 
 
 @functools.cache
+def _is_of_framework(error: BaseException) -> bool:
+    """Tell whether the framework raised an error, having been handed a shape for a tensor, rather than our code or the user's."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and str(place.tb_frame.f_globals.get("__name__")).partition(".")[0] == current.name
+
+
 def _is_overridden(cls: type, method: str) -> bool:
     return getattr(cls, method) is not getattr(Layer, method)
 
