@@ -234,12 +234,9 @@ def _safe_parts(name: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def weights_of(path: Path) -> Iterator[Any]:
-    """Give a stream of the weights file inside a `.keras` file or folder."""
+    """Give the path of an HDF5 file, or a stream of the one inside a `.keras` file."""
+    if path.suffix != ".keras":
+        yield path
+        return
     with _opened(path) as (_, weights):
         yield weights
-
-
-def read_weights(path: Path) -> io.BytesIO:
-    """Return the weights file inside a `.keras` file."""
-    with weights_of(path) as weights:
-        return io.BytesIO(weights.read())

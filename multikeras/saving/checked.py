@@ -42,6 +42,8 @@ def located(name: str) -> Iterator[None]:
     """Let an error of the block say in which file it happened and where in it; all but TypeErrors become ValueErrors."""
     try:
         yield
+    except (FileNotFoundError, PermissionError):
+        raise
     except Exception as error:
         place = " > ".join(getattr(error, "place", ()))
         if isinstance(error, (ValueError, TypeError)) and name in str(error) and not place:

@@ -111,13 +111,14 @@ class Tensors:
 
     def __init__(self, path: Path):
         self.name = repr(str(path))
-        size = os.stat(path).st_size
-        with open(path, "rb") as file:
+        with open(path, "rb") as file:  # once: another file may take its place at any time
+            size = os.fstat(file.fileno()).st_size
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
             if length > min(size - 8, _MOST_HEADER_BYTES):
                 raise ValueError(f"{self.name} is damaged or no safetensors file: its header would have {length} bytes.")
             header = checked.config(file.read(length), f"the header of {self.name}")
+            self._data = np.memmap(file, "uint8", "r", 8 + length) if size > 8 + length else np.zeros(0, "uint8")
         self.metadata = header.pop("__metadata__", None) or {}
         self.entries = {name: self._entry(name, entry) for name, entry in header.items()}
         at = 0
@@ -125,9 +126,8 @@ class Tensors:
             if begin != at:
                 raise ValueError(f"{self.name} is refused: tensor {name!r} begins at {begin}, what is before it ends at {at}.")
             at = end
-        if at != size - 8 - length:
-            raise ValueError(f"{self.name} is damaged: its tensors have {at} bytes, the file has {size - 8 - length} for them.")
-        self._data = np.memmap(path, "uint8", "r", 8 + length) if at else np.zeros(0, "uint8")
+        if at != self._data.size:
+            raise ValueError(f"{self.name} is damaged: its tensors have {at} bytes, the file has {self._data.size} for them.")
         self._verify()
 
     def _entry(self, name: str, entry: Any) -> tuple[str, tuple[int, ...], int, int]:

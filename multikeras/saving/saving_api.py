@@ -181,8 +181,7 @@ def load_weights(model: Any, filepath: str | os.PathLike, skip_mismatch: bool = 
         elif name.endswith(safe_tensors.ENDING):
             report = safe_tensors.read(path, model, skip_mismatch)
         else:
-            file: Any = archive.read_weights(path) if name.endswith(".keras") else path
-            with checked.hdf5(file) as group:
+            with archive.weights_of(path) as file, checked.hdf5(file) as group:
                 if legacy_h5.is_by_layer(group):
                     report = legacy_h5.load_layers(model, group, by_name, skip_mismatch)
                 else:
