@@ -44,6 +44,7 @@ from multikeras.layers import Input as Input
 from multikeras.layers import InputSpec as InputSpec
 from multikeras.layers import Layer as Layer
 from multikeras.layers.remat import RematScope as RematScope
+from multikeras.layers.remat import remat as remat
 from multikeras.losses import Loss as Loss
 from multikeras.metrics import Metric as Metric
 from multikeras.models import Model as Model

@@ -1,6 +1,20 @@
 """Layers that compute their activations again in the backward pass instead of keeping them."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
+
+from multikeras.backend import current
+
+
+def remat(f: Callable) -> Callable:
+    """Return `f` so wrapped that a backward pass computes it again instead of keeping what it computed.
+
+    >>> import multikeras
+    >>> float(multikeras.remat(lambda x: x * 2)(multikeras.ops.ones(())))
+    2.0
+    """
+    return functools.wraps(f)(current.remat(f))
 
 
 class RematScope:

@@ -4,6 +4,7 @@ from typing import Any
 
 from multikeras.core.serialization import Kind as _Kind
 from multikeras.core.serialization import serialize_keras_object as _serialize
+from multikeras.optimizers import legacy as legacy
 from multikeras.optimizers import schedules as schedules
 from multikeras.optimizers.adafactor import Adafactor as Adafactor
 from multikeras.optimizers.adam import Adam as Adam

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from multikeras import layers, losses, metrics
+from multikeras import layers, losses, metrics, optimizers
 
 X = np.ones((2, 3, 4), "float32")
 CASES = {
@@ -84,3 +84,8 @@ def test_call_makes_no_new_state():
     for layer in (Leaking(name="it"), Nesting(name="it")):
         with pytest.raises(ValueError, match="'it' cannot add new elements of state in call"):
             layer(X)
+
+
+def test_optimizers_of_keras_2_say_what_to_use():
+    with pytest.raises(ImportError, match="Use optimizers.Adam instead"):
+        optimizers.legacy.Adam(0.1)

@@ -228,3 +228,10 @@ def test_stateless_calls_change_nothing():
     after = [v.numpy() for v in (*model.variables, *metric.variables, *optimizer.variables)]
     for a, b in zip(before, after):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.gradients
+def test_what_is_computed_again_has_the_same_gradient():
+    v = mk.Variable([0.5, 1.0])
+    gradients = [current.value_and_grad(lambda f=f: ops.sum(f(v.value)), [v])()[1][0] for f in (ops.sin, mk.remat(ops.sin))]
+    np.testing.assert_allclose(numbers(gradients[0]), numbers(gradients[1]), rtol=1e-6)

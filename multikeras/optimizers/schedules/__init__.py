@@ -18,7 +18,7 @@ _KIND = _Kind(
     {
         c.__name__: c
         for c in (CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, OneCycle, PiecewiseConstantDecay,
-                  PolynomialDecay)  # fmt: skip
+                  PolynomialDecay)
     },
 )
 
