@@ -14,6 +14,7 @@ Inside composites `B.name(...)` skips all of this file: arguments are tensors, d
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -31,6 +32,7 @@ from multikeras.ops._sparse import RULES
 
 P = ParamSpec("P")
 R = TypeVar("R")
+_INNER = re.compile(r"^(\w+: )+")
 _SCALARS = (bool, int, float, complex)
 _SEQUENCES = frozenset((list, tuple))
 _PLAIN = frozenset((bool, int, float, str, type(None)))
@@ -216,7 +218,8 @@ def _build(
         except (ValueError, TypeError) as error:
             if f"{name}: " in str(error):
                 raise
-            raise _kind(error)(f"{name}: {error}") from error
+            # The names of the ops it is made of say nothing to who called it.
+            raise _kind(error)(f"{name}: {_INNER.sub('', str(error))}") from error
 
     def refuse(error, args, kwargs):
         """Raise what shapes and dtypes alone say of a call that failed, in words that are the same on every backend.

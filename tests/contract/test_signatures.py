@@ -10,6 +10,8 @@ from multikeras.backend.interface import Backend
 OPTIONAL = {
     "is_tensor", "unstacked", "synchronize", "set_trainable", "copy_tensor", "outside_trace", "read", "register",
     "unregister", "register_all", "seed", "no_gradients", "map_leaves", "pack_module", "unpack_module", "load_endpoints",
+    "is_sparse", "sparse_parts", "sparse", "coalesced", "sparse_matmul", "adopt", "peek", "fill",
+    "profiler", "device_memory", "native_dataset",
 }  # fmt: skip
 """Methods of the interface that do something of their own, or nothing, where a backend does not define them."""
 

@@ -23,7 +23,7 @@ def make(request):
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_shapes_that_do_not_broadcast(name, make):
-    with pytest.raises(ValueError, match=rf"{name}: .*\(2, 3\).*\(4,\)"):
+    with pytest.raises(ValueError, match=rf"^{name}: shapes (\(2, 3\), )?\(4,\)(, \(2, 3\))? do not"):
         getattr(ops, name)(make(2, 3), make(4))
 
 
