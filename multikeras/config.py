@@ -234,6 +234,9 @@ def is_nnx_enabled() -> bool:
     return False
 
 
+process_setup: list[str] = []
+"""Functions, as "module:function", that a process started by this one calls before it imports the program."""
+
 # `dtype_policies` installs the function that turns a name into a policy.
 policy_from_name: Any = None
 

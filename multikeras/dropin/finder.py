@@ -190,6 +190,7 @@ def install() -> None:
             "tensorflow, or run the program with: python -m multikeras script.py"
         )
     sys.meta_path.insert(0, Finder())
+    multikeras.config.process_setup.append("multikeras.dropin.finder:install")
 
 
 def load_ipython_extension(ipython: Any) -> None:

@@ -91,7 +91,7 @@ def test_curves_weights_and_graph(tmp_path):
     np.testing.assert_allclose([v for _, v in curve(validation, "epoch_mae")], history["val_mae"], rtol=1e-6)
     assert [step for step, _ in curve(validation, "evaluation_loss_vs_iterations")] == [5, 10]
     assert curve(train, "epoch_learning_rate")[0][1] == pytest.approx(0.01)
-    kernel = next(w for w in made.weights if w.path.endswith("dense/kernel"))
+    kernel = made.layers[-1].kernel
     histogram = train[f"{kernel.path}/histogram"][-1]
     assert histogram[1] == "histograms"
     rows = np.frombuffer(histogram[2][4], "<f8").reshape(30, 3)

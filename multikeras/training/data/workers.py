@@ -4,14 +4,21 @@ They are spawned, not forked: no lock, thread or device of this process is copie
 none of them starts a framework or takes memory of an accelerator. Each ends when this process does, however it ends.
 """
 
+import contextlib
+import importlib
 import multiprocessing
 import os
 import pickle
+import runpy
 import signal
+import sys
 import traceback
+import types
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from multikeras import config
 
 _BACKEND = "MULTIKERAS_BACKEND"
 
@@ -73,8 +80,9 @@ class Workers:
         try:
             for _ in range(self.count):
                 here, there = context.Pipe()
-                process = context.Process(target=serve, args=(there,), daemon=True)
-                process.start()
+                with _unnamed_program() as program:
+                    process = context.Process(target=serve, args=(there, program, config.process_setup), daemon=True)
+                    process.start()
                 there.close()
                 self.pipes.append(here)
                 self.processes.append(process)
@@ -133,11 +141,47 @@ def _pickled(dataset: Any) -> bytes:
         ) from error
 
 
-def serve(pipe: Connection) -> None:
+@contextlib.contextmanager
+def _unnamed_program() -> Iterator[tuple[str | None, str | None]]:
+    """Give name and path of the program; inside, processes are started without it: they take it on by themselves."""
+    main = sys.modules["__main__"]
+    spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    hidden = {k: main.__dict__.pop(k) for k in ("__file__",) if k in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield getattr(spec, "name", None), None if path is None else os.path.abspath(path)
+    finally:
+        main.__spec__ = spec
+        main.__dict__.update(hidden)
+
+
+def _take_on(program: tuple[str | None, str | None], setup: list[str]) -> None:
+    """Run the program's definitions, so that classes of it are found; first what the program's process did before."""
+    for place in setup:
+        module, _, function = place.partition(":")
+        getattr(importlib.import_module(module), function)()
+    name, path = program
+    if name and not name.endswith("__main__"):
+        content = runpy.run_module(name, run_name="__mp_main__", alter_sys=True)
+    elif not name and path and os.path.isfile(path):
+        content = runpy.run_path(path, run_name="__mp_main__")
+    else:
+        return
+    module = types.ModuleType("__mp_main__")
+    module.__dict__.update(content)
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+
+
+def serve(pipe: Connection, program: tuple[str | None, str | None], setup: list[str]) -> None:
     """Answer indices by batches until the other side is gone: what a worker process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the process that trains
     dataset: Any = None
     failure: Any = None
+    broken: Any = None
+    try:
+        _take_on(program, setup)
+    except Exception:
+        broken = (None, traceback.format_exc(), None)
     try:
         while True:
             pickled = pipe.recv_bytes()
@@ -150,7 +194,7 @@ def serve(pipe: Connection) -> None:
                 dataset, failure = message, None
                 continue
             try:
-                answer: Any = failure or (None, None, dataset[message])
+                answer: Any = broken or failure or (None, None, dataset[message])
             except Exception as error:
                 answer = (_picklable(error), traceback.format_exc(), None)
             pipe.send(answer)
