@@ -174,7 +174,7 @@ TABLE = {
     **{n: (along(q, shape=(3, 4), axis=1), (*FLOATS, "int32", "bool")) for n, q in
        (("quantile", 0.3), ("nanquantile", 0.3), ("percentile", 30), ("nanpercentile", 70))},
     "quantile of all": (along(np.array([0.0, 0.5, 1.0], "float32"), method="nearest"), FEW),
-    "softmax": (along(axis=-1), FLOATS), "log_softmax": (along(axis=0), FLOATS), "sparsemax": (along(special=False), FLOATS),
+    "softmax": (along(axis=-1, special=False), FLOATS), "log_softmax": (along(axis=0), FLOATS), "sparsemax": (along(special=False), FLOATS),
     "glu": (along(axis=1), FLOATS), "normalize": (along(axis=1, special=False), FLOATS),
     "moments": (along(axes=(0, 1), special=False), FLOATS), "diff": (along(n=2, special=False), (*REAL, "bool")),
     "trapezoid": (along(special=False), ALL), "trace": (along(1), ALL), "diagonal": (along(1), ALL),
