@@ -10,7 +10,7 @@ from multikeras.core.node import KerasTensor
 from multikeras.layers.layer import Layer
 from multikeras.models import state_tree
 from multikeras.models.summary import print_summary
-from multikeras.saving import saving_api
+from multikeras.saving import legacy_config, saving_api
 from multikeras.training.trainer import Trainer
 
 
@@ -166,9 +166,12 @@ def _make_functional(cls: type) -> None:
 
 
 def model_from_json(json_string: str, custom_objects=None) -> Model:
-    """Make a model from `to_json()` of another."""
-    with budget.limit(math.inf, "the JSON"):
-        return serialization.deserialize_keras_object(json.loads(json_string), custom_objects=custom_objects)
+    """Make a model from `to_json()` of another, of Keras 2 too."""
+    config = json.loads(json_string)
+    with budget.limit(math.inf, "the JSON"), serialization.CustomObjectScope(custom_objects or {}):
+        if isinstance(config, dict) and legacy_config.is_old(config):
+            config = legacy_config.modern(config)
+        return serialization.deserialize_keras_object(config, custom_objects=custom_objects)
 
 
 def flat_symbolic(structure: Any, what: str) -> list[KerasTensor]:

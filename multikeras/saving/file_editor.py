@@ -177,7 +177,7 @@ class KerasFileEditor:
         holder, last = self._find(object_name)
         if weight_name not in _own(holder[last]):
             raise ValueError(
-                f"KerasFileEditor.delete_weight: {object_name!r} has no weight {weight_name!r}, only {sorted(_own(holder[last]))}."
+                f"KerasFileEditor.delete_weight: {object_name!r} has no {weight_name!r}, only {sorted(_own(holder[last]))}."
             )
         del holder[last][weight_name]
 

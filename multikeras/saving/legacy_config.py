@@ -63,7 +63,7 @@ def modern(record: Any, role: tuple[str, ...] = _LAYERS) -> Any:
             config = _with_modern_layers(config)
         config = _arguments(name, module, config)
     registered = record.get("registered_name", record["class_name"] if module is None else None)
-    more = {k: record[k] for k in ("name", "inbound_nodes", "build_config") if k in record}
+    more = {k: record[k] for k in ("name", "inbound_nodes") if k in record}
     return {"module": module, "class_name": name, "config": config, "registered_name": registered, **more}
 
 
