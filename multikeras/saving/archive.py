@@ -170,7 +170,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
-        raise ValueError(f"{str(path)!r} is damaged or not a `.keras` file: {error}.") from error
+        raise ValueError(f"{str(path)!r} is not a `.keras` file, or it is damaged: {error}.") from error
 
 
 def _member(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo, path: Path) -> Any:
