@@ -206,7 +206,7 @@ def test_the_editor_changes_files_that_load(tmp_path):
     editor.save(tmp_path / "n.weights.h5")
     model.load_weights(tmp_path / "n.weights.h5")
     np.testing.assert_array_equal(model.get_weights()[1], [0, 1, 2])
-    with pytest.raises(ValueError, match="no weight '7'"):
+    with pytest.raises(ValueError, match="has no '7'"):
         editor.delete_weight("dense", "7")
     with pytest.raises(ValueError, match="not in the file"):
         editor.delete_object("nothing")
