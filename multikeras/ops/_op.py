@@ -226,7 +226,7 @@ def _build(
 
         What they have no objection to fails as it did.
         """
-        if f"{name}: " not in str(error) and not any(map(callable, (*args, *kwargs.values()))):
+        if not any(map(callable, (*args, *kwargs.values()))):
             for parameter, x in zip(parameters, args[:tensors]):
                 if x is None and parameter.default is not None:
                     raise TypeError(f"{name}: {parameter.name} is None, a tensor is needed.") from error

@@ -20,6 +20,8 @@ NOT_OPS = {"convert_to_numpy", "convert_to_tensor", "custom_gradient", "dtype", 
 def check(name, number):
     make, dtypes = TABLE[name]
     dtype = dtypes[number % len(dtypes)]
+    if current.name == "numpy" and dtype == "bfloat16":
+        dtype = "float32"  # numpy's bfloat16 beside a Python number becomes float32
     args, kwargs = make(np.random.default_rng([zlib.crc32(name.encode()), number]), dtype)
     assert_backends_agree(op_of(name), args, unknown=name not in KNOWN, **kwargs)
 
