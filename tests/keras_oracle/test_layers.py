@@ -5,6 +5,7 @@ import functools
 import inspect
 import json
 import os
+import warnings
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from keras_oracle.layer_grid import CASES as GRID
 
 from multikeras import layers, ops, saving
 from multikeras.backend import current
+from multikeras.core.masking import get_mask
 
 os.environ["KERAS_BACKEND"] = current.name
 keras = pytest.importorskip("keras")
@@ -206,6 +208,28 @@ def test_gradients_of_weights_agree(index):
 @pytest.mark.gradients
 def test_five_updates_agree(index):
     _agree_in_updates(index, steps=5)
+
+
+# Softmax refuses a mask of steps, as Keras's does: its mask is of entries.
+MASKABLE = [i for i in FIRST_OF_CLASS if CASES[i].inputs == (2, 5, 6) and CASES[i].layer != "Softmax"]
+
+
+@pytest.mark.parametrize("index", MASKABLE, ids=[CASES[i].layer for i in MASKABLE])
+def test_masks_are_used_and_passed_on(index):
+    case, (ours, theirs) = CASES[index], pair(index)
+    (x,) = arrays(case)
+    x[0, 3:] = x[1, 1] = 0.0
+    with restored(ours, theirs), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of masks that end there
+        found, expected = (
+            layer(package.layers.Masking()(x), **case.call) for package, layer in ((Ours, ours), (keras, theirs))
+        )
+    for y, e in zip(flat(found), flat(expected), strict=True):
+        assert_close(ops.convert_to_numpy(y), keras.ops.convert_to_numpy(e))
+        mask, wanted = get_mask(y), getattr(e, "_keras_mask", None)
+        assert (mask is None) == (wanted is None)
+        if mask is not None:
+            np.testing.assert_array_equal(ops.convert_to_numpy(mask), keras.ops.convert_to_numpy(wanted))
 
 
 def test_a_wrong_layer_is_found():
