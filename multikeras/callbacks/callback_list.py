@@ -121,6 +121,7 @@ def _forwarded(name: str) -> Callable:
     if "epoch" in name or "batch" in name:
 
         def call(self, index, logs=None):
+            logs = {} if logs is None else logs  # users ask for its keys
             for callback in self.callbacks:
                 getattr(callback, name)(index, logs)
             if name in _SAVED_AFTER:
@@ -128,6 +129,7 @@ def _forwarded(name: str) -> Callable:
     else:
 
         def call(self, logs=None):
+            logs = {} if logs is None else logs
             for callback in self.callbacks:
                 getattr(callback, name)(logs)
 

@@ -343,7 +343,7 @@ class Trainer(Steps):
             object.__setattr__(self, "_warned_of_nan", True)
             warnings.warn(
                 f"The loss is nan in epoch {epoch + 1}. Look for a learning rate that is too large, logarithms or divisions of "
-                "zero, and NaN in the data; the callback TerminateOnNaN(explain=True) stops there and names the layer.",
+                "zero, and NaN in the data; the callback TerminateOnNaN stops training.",
                 stacklevel=3,
             )
         return logs

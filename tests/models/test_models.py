@@ -209,3 +209,18 @@ def test_outputs_of_layers_of_a_sequential_that_grew():
     assert mk.Model(model.inputs, model.layers[-2].output).output_shape == (None, 5)
     with pytest.raises(AttributeError, match="has no output yet: it was never called"):
         _ = layers.Dense(2).output
+
+
+def test_a_layer_with_a_mask_of_its_own_passes_masks_on():
+    class Split(layers.Layer):
+        def call(self, x):
+            return mk.ops.split(x, 2, axis=1)
+
+        def compute_mask(self, inputs, mask=None):
+            return None if mask is None else mk.ops.split(mask, 2, axis=1)
+
+    assert Split().supports_masking and not layers.Layer().supports_masking
+    embedded = layers.Embedding(5, 3, mask_zero=True)(np.array([[1, 2, 0, 0]]))
+    halves = Split()(embedded)
+    masks = [mk.ops.convert_to_numpy(half._keras_mask).tolist() for half in halves]
+    assert masks == [[[True, True]], [[False, False]]]
