@@ -39,7 +39,8 @@ def save(manager: Any, step: int, model: Any, weights_only: bool) -> None:
             store: dict[str, Any] = {}
             part.save_own_variables(store)
             start = f"{path}/" if path else ""
-            arrays.update({f"{start}vars/{name}".replace("/", "."): np.asarray(v) for name, v in store.items()})
+            # Copies: they may be written while training goes on.
+            arrays.update({f"{start}vars/{name}".replace("/", "."): np.array(v) for name, v in store.items()})
     items = {"state": library.args.StandardSave(arrays)}
     if not weights_only:
         # As text: a config is read back as it was written, tuples and all.
