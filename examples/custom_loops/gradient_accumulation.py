@@ -6,10 +6,11 @@
 (`Optimizer(gradient_accumulation_steps=4)` does it without any code.)
 """
 
-import multikeras as mk
 import numpy as np
-from multikeras import layers, ops
 from sklearn.datasets import load_diabetes
+
+import multikeras as mk
+from multikeras import layers, ops
 
 EVERY = 4
 x, y = load_diabetes(return_X_y=True, scaled=False)

@@ -4,9 +4,10 @@
     multikeras compare examples/custom_loops/vae.py
 """
 
+from sklearn.datasets import load_digits
+
 import multikeras as mk
 from multikeras import layers, ops
-from sklearn.datasets import load_digits
 
 LATENT = 2
 images = (load_digits().images / 16).reshape(-1, 64).astype("float32")

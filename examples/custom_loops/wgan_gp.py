@@ -6,8 +6,9 @@
 Gulrajani et al.: Improved training of Wasserstein GANs, https://arxiv.org/abs/1704.00028
 """
 
-import multikeras as mk
 import numpy as np
+
+import multikeras as mk
 from multikeras import layers, ops
 
 NOISE, CRITIC_STEPS, PENALTY = 4, 5, 1.0

@@ -219,7 +219,8 @@ def test_a_layer_with_a_mask_of_its_own_passes_masks_on():
         def compute_mask(self, inputs, mask=None):
             return None if mask is None else mk.ops.split(mask, 2, axis=1)
 
-    assert Split().supports_masking and not layers.Layer().supports_masking
+    assert Split().supports_masking
+    assert not layers.Layer().supports_masking
     embedded = layers.Embedding(5, 3, mask_zero=True)(np.array([[1, 2, 0, 0]]))
     halves = Split()(embedded)
     masks = [mk.ops.convert_to_numpy(half._keras_mask).tolist() for half in halves]

@@ -329,7 +329,7 @@ def test_steps_of_ones_own_give_the_logs_of_the_last_step_however_dispatched():
 def test_logs_of_rows_whose_number_is_not_known_beforehand():
     class Rows(mk.Sequential):
         def train_step(self, data):
-            x, y = data
+            x, _ = data
             return {"last": mk.ops.sum(self(x)), "rows": self(x)}
 
     model = Rows([mk.Input((6,)), layers.Dense(2)])
