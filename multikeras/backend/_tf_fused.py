@@ -42,6 +42,10 @@ class TensorFlowFused(TensorFlowBackend):
     def elu(self, x, alpha=1.0):  # 11, 8.3
         return R.Elu(features=x) if x.dtype in _INEXACT and alpha == 1 else super().elu(x, alpha)
 
+    def leaky_relu(self, x, negative_slope=0.2):  # 7.0, 4.7
+        fits = x.dtype in _INEXACT and x.dtype != tf.float64 and type(negative_slope) is float
+        return R.LeakyRelu(features=x, alpha=negative_slope) if fits else super().leaky_relu(x, negative_slope)
+
     def softplus(self, x):  # 13, 1.5
         return R.Softplus(features=x) if x.dtype in _INEXACT else super().softplus(x)
 
@@ -118,6 +122,22 @@ class TensorFlowFused(TensorFlowBackend):
         factor = factor if scale is None else R.Mul(x=factor, y=scale)
         y = R.Mul(x=R.Sub(x=x, y=mean), y=factor)
         return y if offset is None else R.AddV2(x=y, y=offset)
+
+    def normalization_by_batch(self, x, axis, offset=None, scale=None, epsilon=1e-3):  # with gradient 7
+        rank = x.shape.rank
+        given = [None if v is None else self.asarray(v) for v in (offset, scale)]
+        fits = x.dtype == tf.float32 and rank and rank > 1 and axis in (-1, rank - 1) and x.shape[-1]
+        if not fits or any(v is not None and v.dtype != x.dtype for v in given):
+            return super().normalization_by_batch(x, axis, offset, scale, epsilon)
+        channels = x.shape[-1]
+        offset, scale = (tf.fill((channels,), 0.0 + i) if v is None else v for i, v in enumerate(given))
+        flat, nothing = R.Reshape(tensor=x, shape=(-1, 1, 1, channels)), tf.zeros((0,))
+        y, mean, variance, *_ = R.FusedBatchNormV3(
+            x=flat, scale=scale, offset=offset, mean=nothing, variance=nothing, epsilon=epsilon, is_training=True
+        )
+        # The kernel divides by one less than the number of rows.
+        rows = tf.cast(tf.shape(flat)[0], x.dtype)
+        return R.Reshape(tensor=y, shape=tf.shape(x)), mean, variance * ((rows - 1) / rows)
 
     def sparse_categorical_crossentropy(self, target, output, from_logits=False, axis=-1):  # with gradient 1.4, 1.5
         if not (
