@@ -627,7 +627,9 @@ class TorchBackend(TorchPrograms):
 
     def _draw(self, kind, key, shape, dtype, parameters=(), bounds=()):
         arguments = kind, key, [*parameters], [*bounds], [*shape], DTYPE[dtype]
-        return torch.ops.multikeras.draw(*arguments) if recording.active else _draw(*arguments, device=self.device)
+        if recording.active or torch.compiler.is_compiling():
+            return torch.ops.multikeras.draw(*arguments)
+        return _draw(*arguments, device=self.device)
 
     def random_uniform(self, key, shape, dtype):
         return self._draw("uniform", key, shape, dtype)
