@@ -197,7 +197,13 @@ def _agree_in_updates(index, steps):
 FIRST_OF_CLASS = {case.layer: i for i, case in reversed(list(enumerate(CASES)))}.values()
 
 
-@each_case
+def first_of_class_or_slow_on_jax():
+    """Return all cases; those beyond the first of a class are slow where each step compiles anew."""
+    slow = [pytest.mark.slow] if current.name == "jax" else []
+    return [pytest.param(i, id=str(c), marks=[] if i in FIRST_OF_CLASS else slow) for i, c in enumerate(CASES)]
+
+
+@pytest.mark.parametrize("index", first_of_class_or_slow_on_jax())
 @pytest.mark.gradients
 def test_gradients_of_weights_agree(index):
     _agree_in_updates(index, steps=5 if index in FIRST_OF_CLASS else 1)

@@ -165,14 +165,17 @@ def test_slow_data_come_while_the_model_computes():
             time.sleep(0.02)
             yield i
 
-    began = time.perf_counter()
-    found = []
-    for item, _ in overlapped(slow(), lambda x: x, lambda: None):
-        time.sleep(0.02)  # sleeps do not need a processor of their own
-        found.append(item)
-    seconds = time.perf_counter() - began
-    assert found == list(range(24))
-    assert seconds < 0.85 * 24 * 0.04
+    def seconds() -> float:
+        began = time.perf_counter()
+        found = []
+        for item, _ in overlapped(slow(), lambda x: x, lambda: None):
+            time.sleep(0.02)  # sleeps do not need a processor of their own
+            found.append(item)
+        assert found == list(range(24))
+        return time.perf_counter() - began
+
+    # One after the other takes 0.96 s; a busy machine may be late now and then.
+    assert any(seconds() < 0.85 * 24 * 0.04 for _ in range(5))
 
 
 def test_a_thread_that_works_ahead_hands_exceptions_over_and_stops():
