@@ -506,6 +506,8 @@ class NumpyBackend(Backend):
         return store
 
     def fill(self, store, shape, dtype, read):
+        if not (store.flags.c_contiguous and store.flags.writeable):
+            return super().fill(store, shape, dtype, read)
         read(store)
         return store
 

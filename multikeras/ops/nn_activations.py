@@ -26,7 +26,10 @@ def relu(B, x):
     >>> ops.convert_to_numpy(ops.relu([-1.0, 2.0])).tolist()
     [0.0, 2.0]
     """
-    return x if B.dtype(x) == "bool" else B.where(x <= 0, _constant(B, x, 0), x)
+    if B.dtype(x) == "bool":
+        return x
+    zero = _constant(B, x, 0)
+    return B.where(B.less_equal(x, zero), zero, x)
 
 
 @op

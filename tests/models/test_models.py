@@ -5,6 +5,7 @@ import pytest
 
 import multikeras as mk
 from multikeras import layers, ops
+from multikeras.core.masking import get_mask
 from multikeras.random import host
 
 
@@ -223,5 +224,5 @@ def test_a_layer_with_a_mask_of_its_own_passes_masks_on():
     assert not layers.Layer().supports_masking
     embedded = layers.Embedding(5, 3, mask_zero=True)(np.array([[1, 2, 0, 0]]))
     halves = Split()(embedded)
-    masks = [mk.ops.convert_to_numpy(half._keras_mask).tolist() for half in halves]
+    masks = [mk.ops.convert_to_numpy(get_mask(half)).tolist() for half in halves]
     assert masks == [[[True, True]], [[False, False]]]
