@@ -48,12 +48,10 @@ class Backend:
     """The base class of `Variable`: the protocol by which native functions accept one."""
 
     supports_gradients: ClassVar[bool] = True
-    supports_jit: ClassVar[bool] = True
     saturating_casts: ClassVar[bool] = False
     """Whether `cast` makes 0 of NaN, and the nearest integer of floats out of range."""
     supports_sparse: ClassVar[bool] = False
     """Whether the framework has sparse tensors, made of the parts that `sparse_parts` returns."""
-    """Whether `jit` compiles (False: it returns the function unchanged)."""
     compiles_by_default: ClassVar[bool] = True
     """What `jit_compile="auto"` of a model comes to."""
     variables_in_place: ClassVar[bool] = False

@@ -123,7 +123,6 @@ class NumpyBackend(Backend):
     tensor_types = (np.ndarray, np.generic)
     native_inexact = frozenset(dtypes.numpy_dtype(n) for n in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
     supports_gradients = False
-    supports_jit = False
     traces = False
 
     for _name in (

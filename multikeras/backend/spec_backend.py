@@ -74,7 +74,6 @@ class SpecBackend(Backend):
     Tensor = Spec
     tensor_types = (Spec,)
     native_inexact = frozenset(name for name in dtypes.ALL if dtypes.is_inexact(name))
-    supports_jit = False
     supports_sparse = True
 
     # -- tensors ---------------------------------------------------------------------------------------------------

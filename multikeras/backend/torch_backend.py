@@ -184,7 +184,6 @@ class TorchBackend(TorchPrograms):
     Module = Module
     VariableBase = VariableBase
     compiles_by_default = False
-    supports_jit = False
     variables_in_place = True
     traces = False
     key_dtype = "int64"

@@ -613,7 +613,6 @@ class Layer(Weights, current.Module, Operation):
 Layer.build = recorded_build(default_build)  # type: ignore[method-assign]
 
 
-@functools.cache
 def _is_of_framework(error: BaseException) -> bool:
     """Tell whether the framework raised an error, having been handed a shape for a tensor, rather than our code or the user's."""
     place = error.__traceback__
@@ -622,6 +621,7 @@ def _is_of_framework(error: BaseException) -> bool:
     return place is not None and str(place.tb_frame.f_globals.get("__name__")).partition(".")[0] == current.name
 
 
+@functools.cache
 def _is_overridden(cls: type, method: str) -> bool:
     return getattr(cls, method) is not getattr(Layer, method)
 
