@@ -8,8 +8,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-from rich.console import Console
-from rich.tree import Tree
 
 from multikeras.saving import archive, checked, h5, seal, state
 from multikeras.saving.files import replacing
@@ -66,11 +64,14 @@ class KerasFileEditor:
 
     def summary(self) -> None:
         """Print the objects in the file, and shape and dtype of their weights."""
+        from rich.console import Console  # slow to import: only programs that print a file pay
+        from rich.tree import Tree
+
         root = Tree(f"Keras {'model' if self.config else 'weights'} file {self.filepath!r}")
         self._show(self.weights_dict, root)
         Console(highlight=False).print(root)
 
-    def _show(self, part: dict, tree: Tree) -> None:
+    def _show(self, part: dict, tree: Any) -> None:
         for name, value in part.items():
             if isinstance(value, dict):
                 self._show(value, tree.add(name))

@@ -57,6 +57,10 @@ def test_importing_is_quiet(tmp_path):
     assert run("import multikeras", tmp_path) == ""
 
 
+def test_importing_does_not_import_what_only_tables_need(tmp_path):
+    assert run("import sys, multikeras; print('rich' in sys.modules)", tmp_path).strip() == "False"
+
+
 @pytest.mark.slow
 def test_import_adds_little_time(tmp_path, monkeypatch):
     """About 0.2 s over the framework itself: the best of five runs, in CPU time, bytecode cached."""
