@@ -499,6 +499,32 @@ class JaxPrograms(Backend):
         ]
         return _join(small.form, outputs)
 
+    def observe(self, x, see):
+        if isinstance(x, jax.core.Tracer):
+            jax.debug.callback(lambda x: see(np.asarray(x)), x)
+        else:
+            see(np.asarray(x))
+
+    def observed(self, x, see, see_gradient):
+        # jax.custom_gradient would compile the rule anew each time, custom_vjp calls it on values.
+        @jax.custom_vjp
+        def identity(x):
+            return x
+
+        def forward(x):
+            self.observe(x, see)
+            return x, None
+
+        def backward(_, upstream):
+            self.observe(upstream, see_gradient)
+            return (upstream,)
+
+        identity.defvjp(forward, backward)
+        return identity(x)
+
+    def finish_observing(self):
+        jax.effects_barrier()
+
     bridges = frozenset(("jax",))
 
     def map_leaves(self, f, *trees):

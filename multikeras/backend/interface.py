@@ -536,6 +536,26 @@ class Backend:
     def synchronize(self, tree: Tree) -> None:
         """Wait until the tensors of `tree` are computed."""
 
+    def observe(self, x: Array, see: Callable[[Any], None]) -> None:
+        """Call `see` with `x` as a numpy array once its value is known, which may be after this returns."""
+        see(self.to_numpy(x))
+
+    def observed(self, x: Array, see: Callable[[Any], None], see_gradient: Callable[[Any], None]) -> Array:
+        """Return `x`; call `see` with its value and `see_gradient` with the gradient that comes back for it."""
+
+        def identity(x):
+            def gradient(upstream):
+                self.observe(upstream, see_gradient)
+                return upstream
+
+            self.observe(x, see)
+            return x, gradient
+
+        return self.custom_gradient(identity)(x)
+
+    def finish_observing(self) -> None:
+        """Wait until `observe` has shown all it was given."""
+
     def make_variable(self, value: Array, trainable: bool, name: str) -> Any:
         """Return the native store of a new variable holding `value`."""
         raise NotImplementedError

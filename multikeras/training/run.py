@@ -1,12 +1,18 @@
 """How far a fit has come: everything that an exact resume needs, out of it and back into it."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from multikeras.backend.dtypes import numpy_dtype
+from multikeras.backend import current
+from multikeras.backend.dtypes import is_float, numpy_dtype
 from multikeras.core.variable import Variable
 from multikeras.random.seed_generator import global_seed_generator
+from multikeras.training.logs import floats
+from multikeras.training.not_finite import Finding, explain
+from multikeras.training.programs import to_native
 
 _FORMAT = 1
 
@@ -28,6 +34,8 @@ class Run:
         self.epoch, self.batch = epoch, 0
         self.logs: dict[str, Any] | None = None
         self.restored = False
+        self.recent: list[Any] | None = None
+        """Batches since `remember` that ran one by one, in a run that is to be explained."""
         self._restored: dict[str, Any] | None = None
 
     def track(self) -> None:
@@ -81,6 +89,45 @@ class Run:
             self._put_back()
             self._restored = None
 
+    # -- steps run again -----------------------------------------------------------------------------------------------
+
+    def remember(self) -> None:
+        """Keep the state before the next steps, which may have to be run again."""
+        self._before = self.batch, _copies(_variables(self.model))
+        self.recent = []
+
+    def explain(self) -> Finding | None:
+        """Run the steps since `remember` again, and the first that is not finite with taps; None if all are finite now.
+
+        All variables are left as they are.
+        """
+        first, before = self._before
+        after = _copies(_variables(self.model))
+        step = self.model._the_programs().single("train_step")
+        _put(before)
+        try:
+            for batch in range(first, self.batch):
+                data = self._batch(batch, first)
+                before = _copies(_variables(self.model))
+                loss = floats(step(data)).get("loss", 0.0)
+                if not math.isfinite(loss) or not self.is_finite():
+                    _put(before)
+                    found = explain(self.model, data)
+                    return None if found is None else replace(found, epoch=self.epoch, batch=batch)
+        finally:
+            _put(after)
+        return None
+
+    def _batch(self, batch: int, first: int) -> Any:
+        if self.recent:
+            return self.recent[batch - first]
+        return to_native(next(self.data.batches(self.epoch, batch)))
+
+    def is_finite(self) -> bool:
+        """Tell whether all trainable variables are finite."""
+        floating = [v.value for v in self.model.trainable_variables if is_float(v.dtype)]
+        return all(bool(current.to_numpy(current.all(current.isfinite(x), None, False))) for x in floating)
+
     @property
     def in_epoch(self) -> bool:
         """Whether an epoch is half done."""
@@ -105,6 +152,15 @@ class Run:
 def _variables(model: Any) -> list[Variable]:
     """Return all that training changes: weights, seeds, optimizer, metrics, and the seed behind `seed=None`."""
     return [*model._state_of_training(), global_seed_generator().state]
+
+
+def _copies(variables: list[Variable]) -> list[tuple[Variable, Any]]:
+    return [(v, current.copy(v.value)) for v in variables]
+
+
+def _put(values: list[tuple[Variable, Any]]) -> None:
+    for variable, value in values:
+        variable.assign(value)
 
 
 def _fingerprint(model: Any) -> dict[str, Any]:

@@ -318,13 +318,16 @@ class Trainer(Steps):
                 logs = programs.logs(step)
         single = programs.single(step)
         pending = 0
-        for batch in epochs.native(epoch, skip=done):
+        stopped = done > 0 and getattr(self, _STOPS[mode])
+        for batch in epochs.native(epoch, skip=done) if not stopped else ():
             if pending == 0:
                 begin(done)
             logs = single(batch)
             done, pending = done + 1, pending + 1
             if run is not None:
                 run.batch = done
+                if run.recent is not None:
+                    run.recent.append(batch)
             if pending == stride:
                 end(done - 1, floats(logs) if observed else Lazy(logs))
                 pending = 0
