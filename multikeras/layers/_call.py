@@ -25,8 +25,9 @@ class CallPlan:
         self.takes_training = "training" in self.names
         self.masks = frozenset(n for n in self.names if n == "mask" or n.endswith("_mask"))
         passed_on = {"training", *self.masks}
-        required = {p.name for p in parameters if p.default is p.empty and p.name in self.names}
-        self.one_is_enough = required <= {*self.names[:1], *passed_on}
+        self.plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+        self.required = [p.name for p in parameters if p.default is p.empty and p.name in self.names]
+        self.one_is_enough = {*self.required} <= {*self.names[:1], *passed_on}
         default = self.signature.parameters["training"].default if self.takes_training else None
         self.training_default = None if default is inspect.Parameter.empty else default
 
@@ -34,6 +35,11 @@ class CallPlan:
         """Return the given arguments by name, variadic ones unfolded; TypeError as Python's own."""
         if len(args) == 1 and not kwargs and self.names and self.one_is_enough:
             return {self.names[0]: args[0]}
+        if self.plain:
+            given = {**dict(zip(self.names, args)), **kwargs}
+            known = {name: given[name] for name in self.names if name in given}
+            if len(known) == len(args) + len(kwargs) and all(name in known for name in self.required):
+                return known
         try:
             bound = self.signature.bind(*args, **kwargs).arguments
         except TypeError as error:

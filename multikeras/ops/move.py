@@ -454,10 +454,13 @@ def pad(B, x: Any, pad_width: Any, mode: str = "constant", constant_values: Any 
     if mode != "constant" and constant_values is not None:
         raise ValueError(f'pad: constant_values={constant_values!r} needs mode="constant", got mode={mode!r}.')
     rank = len(x.shape)
-    widths = np.asarray(pad_width)
-    if widths.ndim > 2 or widths.shape not in ((), (1,), (2,), (1, 2), (rank, 2), (rank, 1)):
+    # Widths stay Python's: torch.compile takes numpy's for tensors, whose values it does not know.
+    rows = pad_width if hasattr(pad_width, "__len__") else [pad_width]
+    rows = [list(row) for row in (rows if all(hasattr(row, "__len__") for row in rows) else [rows])]
+    rows = rows * rank if len(rows) == 1 else rows
+    if len(rows) != rank or any(len(row) not in (1, 2) for row in rows):
         raise ValueError(f"pad: pad_width={pad_width!r} does not fit a tensor of shape {tuple(x.shape)}.")
-    pairs = [(int(low), int(high)) for low, high in np.broadcast_to(widths, (rank, 2))]
+    pairs = [(int(row[0]), int(row[-1])) for row in rows]
     if mode != "edge":
         value = 0 if constant_values is None else constant_values
         return B.pad(x, pairs, mode, value if isinstance(value, (bool, int, float, complex)) else constant(B, x, value))
