@@ -41,7 +41,7 @@ check("load")
 
 def run(code: str, where: Path, **environment: str) -> str:
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHONDONTWRITE", "COV_"))}
-    env |= {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": str(where / "pycache"), "MULTIKERAS_BACKEND": current.name}
+    env |= {"PYTHONPATH": str(ROOT), "MULTIKERAS_BACKEND": current.name}
     done = subprocess.run([sys.executable, "-c", code], env=env | environment, cwd=where, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
