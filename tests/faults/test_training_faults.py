@@ -233,8 +233,9 @@ INTERRUPTED = """
     sys.path.insert(0, {tests!r})
     from faults.test_training_faults import Failing, small
     if __name__ == "__main__":
-        import multiprocessing
+        import multiprocessing, signal
         from multikeras import callbacks
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
         class Tell(callbacks.Callback):
             def on_train_batch_end(self, batch, logs=None):
                 if batch == 20:
