@@ -1,6 +1,5 @@
 """A learning rate for a model and its data, found by trying many in one short run."""
 
-import html
 import math
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from multikeras.callbacks.callback import Callback
+from multikeras.utils.chart import chart, ends
 from multikeras.utils.progbar import print_msg
 
 _WIDTH, _HEIGHT = 64, 16  # of the curve on a terminal, in characters
@@ -107,7 +107,7 @@ class LearningRateFinder(Callback):
         points = self._points()
         if len(points) < 2:
             return "No curve: fewer than two batches were run."
-        (left, right), (low, high) = _ends(x for x, _ in points), _ends(y for _, y in points)
+        (left, right), (low, high) = ends(x for x, _ in points), ends(y for _, y in points)
         columns: list[list[float]] = [[] for _ in range(_WIDTH)]
         for x, y in points:
             columns[min(int((x - left) / (right - left) * _WIDTH), _WIDTH - 1)].append(y)
@@ -161,34 +161,12 @@ class LearningRateFinder(Callback):
         points = self._points()
         if len(points) < 2:
             raise ValueError("LearningRateFinder.plot: there is no curve yet, fit a model with this callback first.")
-        (left, right), (low, high) = _ends(x for x, _ in points), _ends(y for _, y in points)
-
-        def at(x: float, y: float) -> str:
-            return f"{60 + (x - left) / (right - left) * 560:.1f},{20 + (high - y) / (high - low) * 300:.1f}"
-
-        parts = [f'<polyline fill="none" stroke="#1f77b4" stroke-width="2" points="{" ".join(at(*p) for p in points)}"/>']
-        for power in range(math.ceil(left), math.floor(right) + 1):
-            x = at(power, low).split(",")[0]
-            parts.append(f'<line x1="{x}" x2="{x}" y1="20" y2="320" stroke="#ddd"/>')
-            parts.append(f'<text x="{x}" y="338" text-anchor="middle">1e{power}</text>')
-        for value in (low, (low + high) / 2, high):
-            y = at(left, value).split(",")[1]
-            parts.append(f'<text x="54" y="{float(y) + 4:.1f}" text-anchor="end">{value:.3g}</text>')
+        left, right = ends(x for x, _ in points)
+        powers = [(float(p), f"1e{p}") for p in range(math.ceil(left), math.floor(right) + 1)]
         best = self.suggestion
-        if best is not None:
-            x = at(math.log10(best), low).split(",")[0]
-            parts.append(f'<line x1="{x}" x2="{x}" y1="20" y2="320" stroke="#d62728" stroke-dasharray="5"/>')
-            parts.append(f'<text x="{x}" y="14" text-anchor="middle" fill="#d62728">falls fastest: {best:.2e}</text>')
-        parts.append('<path d="M60 20V320H620" fill="none" stroke="#333"/>')
-        parts.append(f'<text x="340" y="358" text-anchor="middle">{html.escape("learning rate")}</text>')
-        style = 'font-family="sans-serif" font-size="12"'
-        return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 640 366" width="640" {style}>{"".join(parts)}</svg>'
+        mark = None if best is None else (math.log10(best), f"falls fastest: {best:.2e}")
+        return chart({"loss": points}, x_label="learning rate", x_ticks=powers, mark=mark)
 
     def _repr_html_(self) -> str:
         return self._svg() if len(self._points()) > 1 else self.text()
 
-
-def _ends(values: Any) -> tuple[float, float]:
-    values = list(values)
-    low, high = min(values), max(values)
-    return low, high if high > low else low + 1.0

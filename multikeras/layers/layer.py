@@ -16,7 +16,7 @@ from multikeras.core import naming, stored, tree
 from multikeras.core.node import KerasTensor, Node, Operation, as_keras_tensor, as_spec
 from multikeras.core.tracking import Tracker
 from multikeras.core.variable import Variable
-from multikeras.layers import _call, _config
+from multikeras.layers import _call, _config, _html
 from multikeras.layers import input_spec as input_specs
 from multikeras.layers._building import as_shape, build_for, default_build, recorded_build
 from multikeras.layers._call import CallContext, calls, get_mask, is_tensor_like, masks, set_mask
@@ -608,6 +608,7 @@ class Layer(Weights, current.Module, Operation):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     __str__ = __repr__
+    _repr_html_ = _html.html_of
 
 
 Layer.build = recorded_build(default_build)  # type: ignore[method-assign]

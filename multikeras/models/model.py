@@ -9,7 +9,7 @@ from multikeras.core import budget, serialization, tree
 from multikeras.core.node import KerasTensor
 from multikeras.layers.layer import Layer
 from multikeras.models import state_tree
-from multikeras.models.summary import print_summary
+from multikeras.models.summary import html_of, print_summary
 from multikeras.saving import legacy_config, saving_api
 from multikeras.training.trainer import Trainer
 
@@ -92,6 +92,8 @@ class Model(Trainer, Layer):
             layer_range: Names (or patterns) of the first and the last layer to list.
         """
         print_summary(self, line_length, positions, print_fn, expand_nested, show_trainable, layer_range)
+
+    _repr_html_ = html_of
 
     def save(self, filepath, overwrite: bool = True, zipped: bool | None = None, **kwargs) -> None:
         """Write architecture, weights and training state to a `.keras` (or old `.h5`) file."""

@@ -26,6 +26,7 @@ class Run:
         logs: Its metrics of training, when only validation is left of it.
         data: The `Epochs` of the data.
         validation: The `Source` of data that is only evaluated.
+        validation_steps: Steps of an evaluation, None where nobody knows.
         restored: Whether it goes on from a snapshot.
     """
 
@@ -33,6 +34,7 @@ class Run:
         self.model, self.callbacks, self.data, self.validation = model, callbacks, data, validation
         self.epoch, self.batch = epoch, 0
         self.logs: dict[str, Any] | None = None
+        self.validation_steps: int | None = None
         self.restored = False
         self.recent: list[Any] | None = None
         """Batches since `remember` that ran one by one, in a run that is to be explained."""

@@ -248,6 +248,7 @@ class Trainer(Steps):
                                                 verbose=verbose, epochs=epochs, steps=steps)  # fmt: skip
         self.stop_training = False
         run = Run(self, each, Epochs(source, steps_per_epoch), validation, initial_epoch)
+        run.validation_steps = None if validation is None else steps_of(validation, validation_steps)
         object.__setattr__(self, "_run", run)
         try:
             self._run_epochs(run, epochs, validation_steps, validation_freq)

@@ -1,34 +1,14 @@
 """The line that shows how far an epoch is."""
 
-import logging
 import math
-import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from multikeras import config
-
-
-def print_msg(message: str, line_break: bool = True) -> None:
-    """Print a message for the user, or log it where interactive logging is off.
-
-    >>> print_msg("ready")
-    ready
-    """
-    if not config.is_interactive_logging_enabled():
-        logging.getLogger("multikeras").info(message)
-        return
-    message = message + "\n" if line_break else message
-    try:
-        sys.stdout.write(message)
-    except UnicodeEncodeError:
-        encoding = sys.stdout.encoding or "ascii"
-        sys.stdout.write(message.encode(encoding, errors="replace").decode(encoding))
-    sys.stdout.flush()
+from multikeras.utils.messages import print_msg as print_msg
+from multikeras.utils.progress import Drawing, Lines, screen
 
 
 class Progbar:
@@ -76,8 +56,9 @@ class Progbar:
         self._seen = 0
         self._start = self._drawn_at = time.perf_counter()
         self._first: tuple[int, float] | None = None  # steps done at the first update, and when
-        self._columns = 0
-        self._redraws = _in_notebook() or bool(getattr(sys.stdout, "isatty", bool)())
+        self.screen: Lines = screen()
+        self.good: frozenset[str] = frozenset()
+        """Names of values that are the best so far."""
 
     def value(self, name: str) -> float:
         """Return what is shown for `name`."""
@@ -141,34 +122,29 @@ class Progbar:
     def _pace(self, current: int, now: float) -> str:
         return f"{spelled_duration(self._seconds_per_step(current, now))}/{self.unit_name}"
 
-    def _shown(self) -> str:
-        parts = []
-        for name in self._totals:
-            value = self.value(name)
-            small = value != 0 and abs(value) <= 1e-3
-            parts.append(f" - {name}: {value:.4e}" if small else f" - {name}: {value:.4f}")
-        return "".join(parts)
+    def _texts(self) -> list[tuple[str, str]]:
+        values = [(name, self.value(name)) for name in self._totals]
+        return [(name, f"{x:.4e}" if x != 0 and abs(x) <= 1e-3 else f"{x:.4f}") for name, x in values]
 
-    def _draw(self, current: int, finalize: bool, now: float):
-        line = _bold(self._count(current)) if self.target is not None else self._count(current)
-        if self.target is not None:
-            done = self.width if not self.target else min(self.width * current // self.target, self.width)
-            line += f" \x1b[32m{'━' * done}\x1b[0m\x1b[37m{'━' * (self.width - done)}\x1b[0m"
-        if finalize or self.target is None:
-            seconds = now - self._start
+    def _shown(self) -> str:
+        return "".join(f" - {name}: {text}" for name, text in self._texts())
+
+    def _draw(self, current: int, finalize: bool, now: float, note: str = ""):
+        if not (self.screen.redraws or finalize or self.interval == 0):
+            return  # a file or a pipe gets whole lines, one an epoch
+        share = None if self.target is None else current / self.target if self.target else 1.0
+        if finalize or self.target is None or note:
+            seconds = _clock(now - self._start)
         else:
-            seconds = self._seconds_per_step(current, now) * (self.target - current)
-        line += f" {_bold(_clock(seconds))} {self._pace(current, now)}{self._shown()}"
-        visible = len(line) - line.count("\x1b[32m") * 5 - line.count("\x1b[37m") * 5
-        visible -= line.count("\x1b[1m") * 4 + line.count("\x1b[0m") * 4
-        padding = " " * max(self._columns - visible, 0)
-        self._columns = visible
-        if self._redraws:
-            print_msg("\r" + line + padding + ("\n" if finalize else ""), line_break=False)
-        elif finalize or self.interval == 0:
-            # A file or a pipe gets whole lines, one an epoch.
-            print_msg(line)
+            seconds = _clock(self._seconds_per_step(current, now) * (self.target - current))
+        count, pace = self._count(current), self._pace(current, now)
+        self.screen.draw(Drawing(count, share, self.width, seconds, pace, self._texts(), self.good, note, finalize))
         self._drawn_at = now
+
+    def remark(self, note: str) -> None:
+        """Draw the line anew with a note of what goes on meanwhile."""
+        if self.verbose == 1 and self.screen.redraws:
+            self._draw(self._seen, False, time.perf_counter(), note)
 
 
 def spelled_duration(seconds: float) -> str:
@@ -188,10 +164,3 @@ def _clock(seconds: float) -> str:
         return f"{seconds // 3600}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
     return f"{seconds // 60}:{seconds % 60:02d}" if seconds > 60 else f"{seconds}s"
 
-
-def _bold(text: str) -> str:
-    return f"\x1b[1m{text}\x1b[0m"
-
-
-def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules or "PYCHARM_HOSTED" in os.environ
