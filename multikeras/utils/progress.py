@@ -121,7 +121,7 @@ class Notebook(Lines):
 
     def _repr_html_(self) -> str:
         names = list(dict.fromkeys(name for _, d in self.rows if d is not None for name, _ in d.values))
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", "steps", "time", "", *names))
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in ("", "steps", "time", *names, ""))
         return f'<table style="font-variant-numeric:tabular-nums"><tr>{head}</tr>{"".join(map(_row(names), self.rows))}</table>'
 
     def __repr__(self):
@@ -137,10 +137,10 @@ def _row(names: list[str]):
             bar = "" if drawing.final else f'<progress max="1" {share} style="width:12em"></progress> {html.escape(drawing.note)}'
             values = dict(drawing.values)
             cells += [f"<td>{html.escape(x)}</td>" for x in (drawing.count, f"{drawing.time} ({drawing.pace})")]
-            cells += [f"<td>{bar}</td>"]
             for name in names:
                 weight = ' style="font-weight:bold"' if name in drawing.good else ""
                 cells.append(f"<td{weight}>{html.escape(values.get(name, ''))}</td>")
+            cells.append(f'<td style="text-align:left">{bar}</td>')
         return f"<tr>{''.join(cells)}</tr>"
 
     return row
