@@ -83,9 +83,11 @@ def _tfm(p, x):
 
 
 def _block(g):
-    norm = {"w": jnp.ones(128), "b": jnp.zeros(128)}
+    def norm():
+        return {"w": jnp.ones(128), "b": jnp.zeros(128)}
+
     return {
-        "n1": norm, "n2": norm, "qkv": _weights(g, 128, 384), "out": _weights(g, 128, 128),
+        "n1": norm(), "n2": norm(), "qkv": _weights(g, 128, 384), "out": _weights(g, 128, 128),
         "up": _weights(g, 128, 512), "down": _weights(g, 512, 128),
     }  # fmt: skip
 

@@ -47,7 +47,11 @@ class Backend:
     VariableBase: ClassVar[type] = object
     """The base class of `Variable`: the protocol by which native functions accept one."""
 
+    has_values: ClassVar[bool] = True
+    """Whether tensors hold numbers (False: shapes and dtypes alone)."""
     supports_gradients: ClassVar[bool] = True
+    takes_numbers: ClassVar[frozenset] = frozenset()
+    """Ops of three tensors whose method takes Python numbers for the last two, beside a floating tensor."""
     saturating_casts: ClassVar[bool] = False
     """Whether `cast` makes 0 of NaN, and the nearest integer of floats out of range."""
     supports_sparse: ClassVar[bool] = False
@@ -58,6 +62,9 @@ class Backend:
     """Whether `assign` changes the native store (else it returns a new one, and `jit` lifts variables)."""
     traces: ClassVar[bool] = True
     """Whether `jit` runs Python once for many calls, so that Python values are frozen into it."""
+
+    projects_in_loops: bool = False
+    """Whether a loop over time is faster where each step multiplies its inputs by the kernel than after one product of all."""
 
     key_dtype: ClassVar[str] = "uint32"
     """The dtype of random keys and of the words of the portable stream: "uint32", or "int64" without kernels for it."""

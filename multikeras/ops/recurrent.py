@@ -100,11 +100,13 @@ def simple_rnn(B, x, h, kernel, recurrent_kernel, bias, mask=None, activation=No
     """Run `h = activation(x[:, t] @ kernel + bias + h @ recurrent_kernel)` over time; `how` goes to `rnn`."""
     activation = activation or B.tanh
 
-    def step(projected, states):
-        h = activation(projected + B.matmul(states[0], recurrent_kernel))
+    xs, projected = _projected(B, x, kernel, bias)
+
+    def step(x, states):
+        h = activation(projected(x) + B.matmul(states[0], recurrent_kernel))
         return h, [h]
 
-    return B.rnn(_projected(B, x, kernel, bias), [h], step, mask, B.zeros_like(h), **how)
+    return B.rnn(xs, [h], step, mask, B.zeros_like(h), **how)
 
 
 @op(tensors=6, promote=True)
@@ -119,15 +121,16 @@ def lstm(B, x, h, c, kernel, recurrent_kernel, bias, mask=None, activation=None,
         activation, recurrent_activation: Functions; None for tanh and sigmoid.
     """
     activation, gate = activation or B.tanh, recurrent_activation or B.sigmoid
+    xs, projected = _projected(B, x, kernel, bias)
 
-    def step(projected, states):
+    def step(x, states):
         h, c = states
-        i, f, candidate, o = B.split(projected + B.matmul(h, recurrent_kernel), 4, -1)
+        i, f, candidate, o = B.split(projected(x) + B.matmul(h, recurrent_kernel), 4, -1)
         c = gate(f) * c + gate(i) * activation(candidate)
         h = gate(o) * activation(c)
         return h, [h, c]
 
-    return B.rnn(_projected(B, x, kernel, bias), [h, c], step, mask, B.zeros_like(h), **how)
+    return B.rnn(xs, [h, c], step, mask, B.zeros_like(h), **how)
 
 
 @op(tensors=6, promote=True)
@@ -146,10 +149,11 @@ def gru(B, x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask=None, acti
     """
     activation, gate = activation or B.tanh, recurrent_activation or B.sigmoid
     units = recurrent_kernel.shape[0]
+    xs, projected = _projected(B, x, kernel, bias)
 
-    def step(projected, states):
-        h = states[0]
-        x_gates, x_candidate = B.getitem(projected, _first(2 * units)), B.getitem(projected, _rest(2 * units))
+    def step(x, states):
+        h, x = states[0], projected(x)
+        x_gates, x_candidate = B.getitem(x, _first(2 * units)), B.getitem(x, _rest(2 * units))
         if reset_after:
             inner = B.matmul(h, recurrent_kernel)
             inner = inner if recurrent_bias is None else inner + recurrent_bias
@@ -161,7 +165,7 @@ def gru(B, x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask=None, acti
         h = z * h + (1 - z) * candidate
         return h, [h]
 
-    return B.rnn(_projected(B, x, kernel, bias), [h], step, mask, B.zeros_like(h), **how)
+    return B.rnn(xs, [h], step, mask, B.zeros_like(h), **how)
 
 
 def _first(n):
@@ -173,6 +177,10 @@ def _rest(n):
 
 
 def _projected(B, x, kernel, bias):
-    """Apply the kernel to all steps at once."""
-    x = B.matmul(x, kernel)
-    return x if bias is None else x + bias
+    """Return what a loop goes over, and the function that makes of one step of it the inputs times the kernel."""
+
+    def apply(x):
+        x = B.matmul(x, kernel)
+        return x if bias is None else x + bias
+
+    return (x, apply) if B.projects_in_loops else (apply(x), lambda x: x)
