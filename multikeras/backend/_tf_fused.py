@@ -11,6 +11,7 @@ from multikeras.backend.tf_backend import TensorFlowBackend, _axes, _ints
 
 R = tf.raw_ops
 _FLOATS = frozenset((tf.float32, tf.float64))
+_NUMBERS = (int, float)
 _INEXACT = _FLOATS | {tf.float16, tf.bfloat16}
 
 
@@ -61,6 +62,15 @@ class TensorFlowFused(TensorFlowBackend):
 
     def log_softmax(self, x, axis=-1):  # 11, 1.6
         return R.LogSoftmax(logits=x) if self._last(x, axis) else super().log_softmax(x, axis)
+
+    takes_numbers = frozenset(("clip",))
+
+    def clip(self, x, x_min, x_max):
+        numbers = type(x_min) in _NUMBERS and type(x_max) in _NUMBERS
+        if not numbers or not x_min <= x_max or x.dtype not in _INEXACT:
+            return super().clip(x, x_min, x_max)
+        low, high = (self.asarray(bound, x.dtype.name) for bound in (x_min, x_max))
+        return R.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
 
     def mean(self, x, axis=None, keepdims=False):  # 5.0, 2.4
         if x.dtype not in _FLOATS:

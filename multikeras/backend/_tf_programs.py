@@ -28,6 +28,12 @@ except ImportError:
     def deterministic():
         return False
 
+try:
+    from tensorflow.python.eager.record import could_possibly_record as recorded
+except ImportError:
+    def recorded():
+        return True
+
 # A tf.function of the user must not rewrite our code, as it does not rewrite Keras's: there is no public way to say so.
 try:
     from tensorflow.python.autograph.core import config as _autograph

@@ -250,12 +250,10 @@ class TorchFused(TorchBackend):
     def stack(self, x, axis=0):  # 3.0, 1.1
         return torch.stack(x, axis) if x else super().stack(x, axis)
 
-    def clip(self, x, x_min, x_max):  # 1.7, 2.0
-        # Its gradient at the bounds is another.
-        recorded = torch.is_grad_enabled() and x.requires_grad
-        if x_min is None or x_max is None or recorded or x.dtype not in _FLOATS:
-            return super().clip(x, x_min, x_max)
-        return torch.clamp(x, x_min, x_max)
+    takes_numbers = frozenset(("clip",))
+
+    def clip(self, x, x_min, x_max):  # 5.6, 3.0
+        return torch.clamp(x, x_min, x_max) if x.dtype in _FLOATS else super().clip(x, x_min, x_max)
 
     def roll(self, x, shift, axis=None):  # 8.0, 4.2; with gradient 130
         if type(shift) is not int or type(axis) is not int or not -x.ndim <= axis < x.ndim:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax._src.array import ArrayImpl  # the only spelling that does not start a device at import
+from jax.custom_derivatives import SymbolicZero
 
 from multikeras import config
 from multikeras.backend import dtypes
@@ -73,13 +74,71 @@ def _position_of(extreme: Callable, native: Callable, nan: str) -> Callable:
     return position
 
 
+def _derived(f: Callable, derivative: Callable) -> staticmethod:
+    """Return `f` with `derivative(result, *arguments, *tangents)`, None for a tangent of 0, where JAX's own is no number."""
+    derived = jax.custom_jvp(f)
+
+    def rule(primals, tangents):
+        result = f(*primals)
+        tangents = [None if isinstance(t, SymbolicZero) else t for t in tangents]
+        return result, derivative(result, *primals, *tangents)
+
+    derived.defjvp(rule, symbolic_zeros=True)
+    return staticmethod(jax.jit(derived, inline=True))
+
+
 @jax.custom_jvp
-def _abs(x):
-    return jnp.abs(x)
+def _scatter_products(x, indices, updates):
+    where = x.at[tuple(jnp.moveaxis(indices, -1, 0))]
+    return where.multiply(updates, mode="drop", wrap_negative_indices=False)
 
 
-_abs.defjvp(lambda xs, tangents: (jnp.abs(xs[0]), jnp.real(tangents[0] * jnp.conj(jnp.sign(xs[0])))))
-"""Absolute values, whose derivative at 0 is 0: JAX says 1."""
+def _products_in_order(x, indices, updates):
+    """Do the same by running products over updates in order of their indices, which JAX can differentiate."""
+    depth = indices.shape[-1]
+    indices, updates = indices.reshape(-1, depth), updates.reshape(-1, *x.shape[depth:])
+    order = jnp.lexsort(indices.T)
+    indices, updates = indices[order], updates[order]
+    new = jnp.any(indices[1:] != indices[:-1], 1)
+    first = jnp.concatenate([jnp.ones(1, bool), new]).reshape(-1, *(1,) * (updates.ndim - 1))
+
+    def combine(a, b):
+        return a[0] | b[0], jnp.where(b[0], b[1], a[1] * b[1])
+
+    products = lax.associative_scan(combine, (jnp.broadcast_to(first, updates.shape), updates))[1]
+    last = jnp.concatenate([new, jnp.ones(1, bool)])
+    at = jnp.where(last[:, None], indices, x.shape[0])  # others fall outside
+    factors = jnp.ones_like(x).at[tuple(at.T)].set(products, mode="drop", wrap_negative_indices=False)
+    return x * factors
+
+
+@_scatter_products.defjvp
+def _(primals, tangents):
+    x, indices, updates = primals
+    if not indices.size:
+        return x, tangents[0]
+    given = tangents[0], tangents[2]
+    return jax.jvp(lambda x, updates: _products_in_order(x, indices, updates), (x, updates), given)
+
+
+def _of_power(result, x, y, dx, dy):
+    total = jnp.zeros_like(result)
+    if dx is not None:
+        still = y == 0
+        total += dx * jnp.where(still, 0, y * jnp.power(jnp.where(still, 1, x), y - 1))
+    if dy is not None:
+        total += dy * jnp.where((x == 0) & (y >= 0), 0, result * jnp.log(x))
+    return total
+
+
+def _of_division(result, x, y, dx, dy):
+    # By one division for both, and without the square of y, which underflows.
+    return (jnp.zeros_like(result) + (0 if dx is None else dx) - (0 if dy is None else result * dy)) / y
+
+
+def _of_angle(result, y, x, dy, dx):
+    square = jnp.where((x == 0) & (y == 0), 1, x * x + y * y)
+    return jnp.zeros_like(result) + (0 if dy is None else x / square * dy) - (0 if dx is None else y / square * dx)
 
 
 class JaxBackend(SparseTensors, JaxPrograms):
@@ -94,13 +153,17 @@ class JaxBackend(SparseTensors, JaxPrograms):
     for _name in (
         "negative sign floor ceil round exp expm1 log log1p sqrt sin cos tan sinh cosh tanh arcsin arccos arctan "
         "arcsinh arccosh arctanh isfinite isnan bitwise_not real imag conj "
-        "add subtract multiply divide floor_divide mod power maximum minimum arctan2 equal less bitwise_and bitwise_or "
-        "bitwise_xor left_shift right_shift nextafter "
+        "add subtract multiply floor_divide mod maximum minimum equal less bitwise_and bitwise_or bitwise_xor "
+        "left_shift right_shift nextafter "
         "where reshape transpose broadcast_to flip expand_dims einsum matmul"
     ).split():
         locals()[_name] = staticmethod(getattr(jnp, _name))
     del _name
-    abs = staticmethod(jax.jit(_abs, inline=True))
+    # At 0 the derivative of `abs` is 0, JAX says 1; that of x**0 is 0 and that of `arctan2` too, JAX says NaN.
+    abs = _derived(jnp.abs, lambda result, x, dx: jnp.real(dx * jnp.conj(jnp.sign(x))))
+    divide = _derived(jnp.divide, _of_division)
+    power = _derived(jnp.power, _of_power)
+    arctan2 = _derived(jnp.arctan2, _of_angle)
     erf = staticmethod(lax.erf)
     erfc = staticmethod(lax.erfc)
     erfinv = staticmethod(lax.erf_inv)
@@ -238,6 +301,8 @@ class JaxBackend(SparseTensors, JaxPrograms):
 
     def scatter(self, x, indices, updates, how="set"):
         where = x.at[tuple(jnp.moveaxis(indices, -1, 0))]
+        if how == "multiply" and jnp.issubdtype(x.dtype, jnp.inexact):
+            return _scatter_products(x, indices, updates)
         return getattr(where, how)(updates, mode="drop", wrap_negative_indices=False)
 
     def slice(self, x, start, sizes):

@@ -75,6 +75,7 @@ class SpecBackend(Backend):
     tensor_types = (Spec,)
     native_inexact = frozenset(name for name in dtypes.ALL if dtypes.is_inexact(name))
     supports_sparse = True
+    has_values = False
 
     # -- tensors ---------------------------------------------------------------------------------------------------
 
@@ -100,6 +101,9 @@ class SpecBackend(Backend):
 
     def cast(self, x, dtype):
         return Spec(x.shape, dtype, x.sparse)
+
+    def psnr(self, x1, x2, max_val):
+        return Spec((), x1.dtype)
 
     def bitcast(self, x, dtype):
         old, new = (dtypes.numpy_dtype(name).itemsize for name in (x.dtype, dtype))
@@ -304,7 +308,8 @@ class SpecBackend(Backend):
             if extra < 0 or (extra and not dots):
                 _fail("einsum", f"{subscripts!r}: {term!r} does not name the dimensions of shape {x.shape}.")
             batch.append(x.shape[len(before) : len(before) + extra])
-            for letter, d in (*zip(before, x.shape), *zip(after, x.shape[x.ndim - len(after) :])):
+            named = {**dict(zip(before, x.shape)), **dict(zip(after, x.shape[x.ndim - len(after) :]))}
+            for letter, d in named.items():
                 sizes[letter] = shapes.broadcast((sizes.get(letter, 1),), (d,))[0]
         before, dots, after = output.partition("...")
         middle = shapes.broadcast(*batch) if dots else ()

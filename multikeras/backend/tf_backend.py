@@ -11,7 +11,7 @@ import numpy as np
 
 from multikeras import config
 from multikeras.backend import dtypes, shapes
-from multikeras.backend._tf_programs import DTYPE, Programs, VariableBase, tf
+from multikeras.backend._tf_programs import DTYPE, Programs, VariableBase, recorded, tf
 from multikeras.backend._tf_sparse import SparseTensors
 
 R = tf.raw_ops
@@ -20,6 +20,7 @@ _BOOL = {tf.bool: tf.int32}
 _UNSIGNED = {tf.uint8: tf.int32, tf.uint16: tf.int32, tf.uint32: tf.int64, tf.uint64: tf.int64}
 _INTEGERS = {tf.int8: tf.int32, tf.int16: tf.int32, **_UNSIGNED}
 _HALF = {tf.float16: tf.float32, tf.bfloat16: tf.float32}
+_DERIVED = frozenset((tf.float32, tf.float64, tf.float16, tf.bfloat16))
 _FLOAT8 = {DTYPE[name]: tf.float32 for name in dtypes.FLOAT8}
 _INDIRECT = ("bool", *dtypes.FLOAT8)  # what tf.constant does not make of an int
 _KEY_BITS = {tf.float32: tf.int32, tf.float64: tf.int64}
@@ -76,6 +77,73 @@ def _for(dtype, then, otherwise):
 def _bitwise(name, logical):
     op, of_bools = getattr(R, name), getattr(R, logical)
     return _for(tf.bool, lambda x, y: of_bools(x=x, y=y), lambda x, y: op(x=x, y=y))
+
+
+def _summed(x, like):
+    """Add up what broadcasting repeated of `like`."""
+    if x.shape == like.shape and x.shape.is_fully_defined():
+        return x
+    axes = R.BroadcastGradientArgs(s0=tf.shape(like), s1=tf.shape(x))[0]
+    return tf.reshape(tf.reduce_sum(x, axes), tf.shape(like))
+
+
+def _derived(f, derivatives):
+    """Return `f(x, y)` with `derivatives(upstream, result, x, y)`, where TensorFlow's own are others than elsewhere."""
+
+    @tf.custom_gradient
+    def derived(x, y):
+        result = f(x, y)
+        return result, lambda g: tuple(_summed(d, v) for d, v in zip(derivatives(g, result, x, y), (x, y)))
+
+    def run(x, y):
+        if x.dtype in _DERIVED and (recorded() or not tf.executing_eagerly()):
+            return derived(x, y)
+        return f(x, y)
+
+    return staticmethod(run)
+
+
+def _shared(compare):
+    """Return the derivatives of maximum or minimum: a half each where both are equal."""
+
+    def derivatives(g, result, x, y):
+        g = tf.where(R.Equal(x=x, y=y), g / 2, g)
+        return tuple(tf.where(compare(x=a, y=b), g, tf.zeros((), g.dtype)) for a, b in ((x, y), (y, x)))
+
+    return derivatives
+
+
+def _of_power(g, result, x, y):
+    still, one = R.Equal(x=y, y=tf.zeros((), y.dtype)), tf.ones((), x.dtype)
+    by_base = tf.where(still, tf.zeros_like(g), g * y * R.Pow(x=tf.where(still, one, x), y=y - one))
+    flat = (x == 0) & (y >= 0)
+    return by_base, tf.where(flat, tf.zeros_like(g), g * result * R.Log(x=tf.where(flat, one, x)))
+
+
+def _of_angle(g, result, y, x):
+    g = g / tf.where((x == 0) & (y == 0), tf.ones((), x.dtype), x * x + y * y)
+    return g * x, -g * y
+
+
+@tf.custom_gradient
+def _lu(x):
+    """Return the factors of square matrices and their permutation; TensorFlow itself has no derivative of them."""
+    factors, permutation = tf.linalg.lu(x)
+
+    def pull(g, _):
+        # From d(P x) = dL U + L dU: the strict lower part of L^-1 d(P x) U^-1 is of L, the rest of U.
+        upper = tf.linalg.band_part(factors, 0, -1)
+        eye = tf.eye(tf.shape(x)[-1], dtype=x.dtype)
+        lower = factors - upper + eye
+        of_lower = tf.matmul(lower, tf.linalg.band_part(g, -1, 0) - tf.linalg.band_part(g, 0, 0), adjoint_a=True)
+        of_upper = tf.matmul(tf.linalg.band_part(g, 0, -1), upper, adjoint_b=True)
+        inner = tf.linalg.band_part(of_lower, -1, 0) - tf.linalg.band_part(of_lower, 0, 0) + tf.linalg.band_part(of_upper, 0, -1)
+        inner = tf.linalg.triangular_solve(lower, inner, adjoint=True)
+        inner = tf.linalg.adjoint(tf.linalg.triangular_solve(upper, tf.linalg.adjoint(inner), lower=False))
+        back = tf.argsort(permutation)
+        return tf.gather(inner, back, batch_dims=x.shape.rank - 2, axis=-2)
+
+    return (factors, permutation), pull
 
 
 def _axes(x, axis):
@@ -167,9 +235,10 @@ class TensorFlowBackend(SparseTensors, Programs):
     multiply = _for(tf.bool, lambda x, y: R.LogicalAnd(x=x, y=y), lambda x, y: R.Mul(x=x, y=y))
     subtract, divide = _binary("Sub"), _binary("RealDiv")
     floor_divide, mod = _binary("FloorDiv", _BOOL), _binary("FloorMod", _BOOL)
-    power = _binary("Pow", _UNSIGNED)
-    maximum, minimum = _binary("Maximum", _BOOL), _binary("Minimum", _BOOL)
-    arctan2 = staticmethod(lambda y, x: R.Atan2(y=y, x=x))
+    power = _derived(_wide(lambda x, y: R.Pow(x=x, y=y), _UNSIGNED), _of_power)
+    maximum = _derived(_wide(lambda x, y: R.Maximum(x=x, y=y), _BOOL), _shared(R.GreaterEqual))
+    minimum = _derived(_wide(lambda x, y: R.Minimum(x=x, y=y), _BOOL), _shared(R.LessEqual))
+    arctan2 = _derived(lambda y, x: R.Atan2(y=y, x=x), _of_angle)
     equal, less = _binary("Equal"), staticmethod(lambda x, y: R.Less(x=x, y=y) if x.dtype != tf.bool else ~x & y)
     bitwise_and = _bitwise("BitwiseAnd", "LogicalAnd")
     bitwise_or = _bitwise("BitwiseOr", "LogicalOr")
@@ -776,7 +845,7 @@ class TensorFlowBackend(SparseTensors, Programs):
     def lu_factor(self, x):
         if x.shape[-1] != x.shape[-2]:
             return self._eliminated(x)
-        factors, permutation = tf.linalg.lu(x)
+        factors, permutation = _lu(x)
         n = permutation.shape[-1]
         places = tf.range(n)
         rows, pivots = tf.broadcast_to(places, tf.shape(permutation)), []
@@ -809,7 +878,8 @@ class TensorFlowBackend(SparseTensors, Programs):
         return tf.signal.fft(x)
 
     def rfft(self, x, n):
-        return tf.signal.rfft(x, [n])
+        # The kernel's gradient knows no cut.
+        return tf.signal.rfft(x[..., :n] if isinstance(n, int) else x, [n])
 
     def irfft(self, x, n):
         return tf.signal.irfft(x, [n])

@@ -48,6 +48,13 @@ def constant(B: Any, x: Tensor, value: Any) -> Tensor:
     return B.asarray(value, B.dtype(x))
 
 
+def odd(B: Any, x: Tensor, f: Callable) -> Tensor:
+    """Return an odd function of `x`, given for numbers that are not negative, with its derivative at 0."""
+    negative = x < 0
+    y = f(B.where(negative, -x, x))
+    return B.where(negative, -y, y)
+
+
 def is_value(B: Any, x: Tensor, value: Any) -> Tensor:
     """Tell where `x` is `value`."""
     return B.equal(x, B.asarray(value, B.dtype(x)))

@@ -34,6 +34,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 _INNER = re.compile(r"^(\w+: )+")
 _SCALARS = (bool, int, float, complex)
+_NUMBERS = frozenset((int, float))
 _SEQUENCES = frozenset((list, tuple))
 _PLAIN = frozenset((bool, int, float, str, type(None)))
 
@@ -186,6 +187,7 @@ def _build(
     names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
     natives = frozenset((current.Tensor, *current.fast_types))
     native_inexact = current.native_inexact
+    takes_numbers = name in current.takes_numbers
     sparse_rule = RULES.get(name) if current.supports_sparse else None
 
     def all_native(xs, alike):

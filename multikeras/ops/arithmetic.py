@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from multikeras.backend import dtypes
-from multikeras.ops._common import Tensor, binary, constant, is_value, not_bool
+from multikeras.ops._common import Tensor, binary, constant, is_value, not_bool, odd
 from multikeras.ops._op import face, op
 
 # fmt: off
@@ -84,7 +84,7 @@ def fmod(B, x1: Any, x2: Any) -> Tensor:
     x1, x2 = not_bool(B, x1), not_bool(B, x2)
     if B.dtype(x1).startswith("uint"):
         return _by_zero(B, B.mod, x1, x2)
-    return B.sign(x1) * _by_zero(B, B.mod, B.abs(x1), B.abs(x2))
+    return odd(B, x1, lambda x1: _by_zero(B, B.mod, x1, B.abs(x2)))
 
 
 @op(tensors=2, promote=True)
@@ -119,7 +119,7 @@ def divide_no_nan(B, x1: Any, x2: Any) -> Tensor:
     0.0
     """
     zero = is_value(B, x2, 0)
-    return B.where(zero, constant(B, x1, 0), x1 / B.where(zero, constant(B, x2, 1), x2))
+    return B.where(zero, constant(B, x1, 0), B.divide(x1, B.where(zero, constant(B, x2, 1), x2)))
 
 
 def _larger_first(B, x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,11 +136,12 @@ def hypot(B, x1: Any, x2: Any) -> Tensor:
     >>> float(ops.hypot(3, 4))
     5.0
     """
-    x1, x2 = B.abs(x1), B.abs(x2)
-    long, short = _larger_first(B, x1, x2)
-    ratio = short / B.where(is_value(B, long, 0) | ~B.isfinite(long), constant(B, long, 1), long)
-    length = B.where(B.isfinite(long), long * B.sqrt(ratio * ratio + 1), long)
-    return B.where(is_value(B, x1, math.inf) | is_value(B, x2, math.inf), constant(B, x1, math.inf), length)
+    one, long = constant(B, x1, 1), B.maximum(B.abs(x1), B.abs(x2))
+    zero, endless = is_value(B, long, 0), B.isinf(x1) | B.isinf(x2)
+    scale = B.stop_gradient(B.where(zero | endless, one, long))
+    square = B.square(x1 / scale) + B.square(x2 / scale)
+    length = B.where(zero, long, scale * B.sqrt(B.where(zero, one, square)))
+    return B.where(endless, constant(B, x1, math.inf), length)
 
 
 @op(tensors=2, promote=True, inexact=True)
@@ -211,7 +212,7 @@ def gcd(B, x1: Any, x2: Any) -> Tensor:
     >>> int(ops.gcd(12, -18))
     6
     """
-    if dtypes.is_inexact(B.dtype(x1)):
+    if dtypes.is_inexact(B.dtype(x1)) and B.has_values:  # KerasTensors are floats unless their maker says so
         raise TypeError(f"gcd: needs integers, got {B.dtype(x1)}.")
     if B.dtype(x1) == "bool":
         return B.bitwise_or(x1, x2)

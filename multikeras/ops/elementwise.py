@@ -9,7 +9,7 @@ from typing import Any
 import ml_dtypes
 
 from multikeras.backend import dtypes
-from multikeras.ops._common import Tensor, constant, is_value, not_bool, unary
+from multikeras.ops._common import Tensor, constant, is_value, not_bool, odd, unary
 from multikeras.ops._op import face, op
 
 # fmt: off
@@ -123,7 +123,7 @@ def cbrt(B, x: Any) -> Tensor:
     >>> round(float(ops.cbrt(-8.0)), 4)
     -2.0
     """
-    return B.sign(x) * B.power(B.abs(x), constant(B, x, 1 / 3))
+    return odd(B, x, lambda x: B.power(x, constant(B, x, 1 / 3)))
 
 
 @op(inexact=True)
@@ -307,12 +307,13 @@ def _bound(B, bound: Any, dtype: str) -> Tensor:
 
 @op(tensors=3, promote=True, saturate=True)
 def clip(B, x: Any, x_min: Any, x_max: Any) -> Tensor:
-    """Move entries below `x_min` or above `x_max` to these bounds; None for no bound.
+    """Move entries below `x_min` or above `x_max` to these bounds, NaN if a bound is; None for no bound.
 
     >>> float(ops.clip(3.5, 0, 1))
     1.0
     """
     x = not_bool(B, x)
     low, high = (b if b is None else _bound(B, b, B.dtype(x)) for b in (x_min, x_max))
-    x = x if low is None else B.maximum(x, low)
-    return x if high is None else B.minimum(x, high)
+    # An entry at a bound keeps the derivative it has inside.
+    x = x if low is None else B.where(x >= low, x, B.maximum(x, low))
+    return x if high is None else B.where(x <= high, x, B.minimum(x, high))

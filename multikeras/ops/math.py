@@ -73,7 +73,7 @@ def logsumexp(B, x, axis=None, keepdims=False):
 
 @op
 def view_as_complex(B, x):
-    """Return the complex numbers whose real and imaginary parts stand in the last dimension, of size 2.
+    """Return the complex numbers whose real and imaginary parts stand in the last dimension, of size 2, as complex64.
 
     >>> from multikeras import ops
     >>> ops.convert_to_numpy(ops.real(ops.view_as_complex([[1.0, 2.0]]))).tolist()
@@ -81,6 +81,7 @@ def view_as_complex(B, x):
     """
     if not len(x.shape) or x.shape[-1] != 2:
         raise ValueError(f"view_as_complex: the last dimension must have size 2, got shape {tuple(x.shape)}.")
+    x = B.cast(x, "float32")
     return B.complex(B.getitem(x, (..., 0)), B.getitem(x, (..., 1)))
 
 

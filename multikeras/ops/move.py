@@ -355,6 +355,8 @@ def repeat(B, x: Any, repeats: Any, axis: int | None = None) -> Tensor:
     if isinstance(repeats, (list, tuple, np.ndarray)):
         repeats = np.asarray(repeats).reshape(-1)
         if len(repeats) != 1:
+            if known(x.shape[axis]) and len(repeats) != x.shape[axis]:
+                raise ValueError(f"repeat: {len(repeats)} repeats for {x.shape[axis]} entries along axis {axis}.")
             return B.take(x, B.asarray(np.repeat(np.arange(len(repeats)), repeats), "int32"), axis)
         repeats = int(repeats[0])
     elif not isinstance(repeats, int):

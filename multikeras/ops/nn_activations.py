@@ -153,7 +153,7 @@ def leaky_relu(B, x, negative_slope=0.2):
     >>> ops.convert_to_numpy(ops.leaky_relu([-10.0, 2.0], 0.5)).tolist()
     [-5.0, 2.0]
     """
-    return B.where(x >= 0, x, x * negative_slope)
+    return B.where(x > 0, x, x * negative_slope)
 
 
 @op(inexact=True)

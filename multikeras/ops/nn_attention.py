@@ -37,7 +37,7 @@ def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None
     wide = dtypes.result_type(dtype, "float32")
     (_, target, heads, size), (_, source, groups, _) = B.shape(query), B.shape(key)
     if known(heads) and known(groups) and heads != groups:
-        if heads % groups:
+        if heads % groups and B.has_values:
             raise ValueError(
                 f"dot_product_attention: {heads} heads of query are no multiple of {groups} heads of "
                 "key."

@@ -6,7 +6,7 @@ from typing import Any
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import canonical_axes, canonical_axis, reduced
 from multikeras.ops import _sizes
-from multikeras.ops._common import Tensor, as_bool, constant, not_bool, together
+from multikeras.ops._common import Tensor, as_bool, constant, is_value, not_bool, together
 from multikeras.ops._op import convert, face, op
 
 Axis = int | tuple[int, ...] | None
@@ -197,14 +197,20 @@ def var(B, x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return B.mean(off * B.conj(off) if dtypes.is_complex(dtype) else off * off, axis, keepdims)
 
 
+def _root(B, x: Tensor) -> Tensor:
+    """Return the root of `x`, whose derivative is 0 where `x` is."""
+    none = is_value(B, x, 0)
+    return B.where(none, x, B.sqrt(B.where(none, constant(B, x, 1), x)))
+
+
 @op(inexact=True)
 def std(B, x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Take the standard deviation along axes, the root of `var`.
+    """Take the standard deviation along axes, the root of `var`; where that is 0, so is the derivative.
 
     >>> float(ops.std([1, 3]))
     1.0
     """
-    return B.sqrt(B.var(x, axis, keepdims))
+    return _root(B, B.var(x, axis, keepdims))
 
 
 @op
@@ -397,4 +403,4 @@ def nanstd(B, x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> float(ops.nanstd([1.0, float("nan"), 3.0]))
     1.0
     """
-    return B.sqrt(B.nanvar(x, axis, keepdims))
+    return _root(B, B.nanvar(x, axis, keepdims))

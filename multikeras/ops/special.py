@@ -78,7 +78,7 @@ _LANCZOS = (
 
 @op(inexact=True)
 def lgamma(B, x: Any) -> Tensor:
-    """Compute logarithms of the absolute value of the gamma function.
+    """Compute logarithms of the absolute value of the gamma function, infinity at 0 and negative integers.
 
     >>> round(float(ops.lgamma(5.0)), 4)
     3.1781
@@ -90,5 +90,6 @@ def lgamma(B, x: Any) -> Tensor:
         terms = terms + c / (z + i)
     t = z + 7.5
     half_log, log_pi, pi = (constant(B, x, v) for v in (math.log(2 * math.pi) / 2, math.log(math.pi), math.pi))
-    gamma = half_log + (z + 0.5) * B.log(t) - t + B.log(terms)
-    return B.where(low, log_pi - B.log(B.abs(B.sin(x * pi))) - gamma, gamma)
+    gamma = half_log - 7 + (z + 0.5) * (B.log(t) - 1) + B.log(terms)
+    off = B.where(low, x - B.round(x), constant(B, x, 0.5))  # from the next integer, so that it is infinity there
+    return B.where(low, log_pi - B.log(B.abs(B.sin(off * pi))) - gamma, gamma)
