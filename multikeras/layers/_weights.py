@@ -128,6 +128,9 @@ class Weights:
         """The metrics of this layer and those inside it."""
         return unique(self._tracker.find(Metric) + self._inner_metrics())
 
+    _metrics: Any = ()
+    """Metrics that a program hangs on a layer from outside."""
+
     def _inner_metrics(self) -> list[Metric]:
         return [metric for layer in self._children() for metric in layer._metrics_as_part()]
 

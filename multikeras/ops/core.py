@@ -248,14 +248,30 @@ def while_loop(B, cond, body, loop_vars, maximum_iterations=None):
     """
     _callables("while_loop", cond=cond, body=body)
     several = isinstance(loop_vars, (tuple, list))
-    state = _tensors(B, tuple(loop_vars) if several else (loop_vars,))
+    given = tuple(loop_vars) if several else (loop_vars,)
+    state = _tensors(B, given)
 
     def step(*state):
         after = body(*state)
         return _tensors(B, tuple(after) if isinstance(after, (tuple, list)) and several else (after,))
 
-    state = B.while_loop(cond, step, state, maximum_iterations)
+    state = B.while_loop(cond, step, _as_repeated(B, step, given, state) if B.traces else state, maximum_iterations)
     return state if several else state[0]
+
+
+def _as_repeated(B, step, given: tuple, state: tuple) -> tuple:
+    """Return the state of a traced loop, what were Python numbers in the dtypes that `step` makes of these."""
+    numbers = [isinstance(x, (int, float)) for x in tree.flatten(given)]
+    if not any(numbers):
+        return state
+    specs = [Spec(tuple(x.shape), B.dtype(x)) if B.is_tensor(x) else x for x in tree.flatten(state)]
+    specs = [x if number else spec for x, spec, number in zip(tree.flatten(given), specs, numbers)]
+    try:
+        after = tree.flatten(B.eval_shape(step, *tree.pack_sequence_as(state, specs)))
+    except Exception:
+        return state  # a body for tensors alone, or one whose error the loop will tell
+    leaves = zip(tree.flatten(state), after, numbers)
+    return tree.pack_sequence_as(state, [B.cast(x, s.dtype) if number else x for x, s, number in leaves])
 
 
 @face(tensors=0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from multikeras.backend import current, scope
 from multikeras.core import tree
+from multikeras.core.masking import masks_of, put_masks
 from multikeras.core.tracking import unique
 from multikeras.ops import sum as sum_of
 from multikeras.utils.arrays import unpack_x_y_sample_weight
@@ -35,13 +36,14 @@ class Steps:
             y_pred = self._predict_for(x, training=True)
             loss = self._compute_loss_tracked(x, y, y_pred, sample_weight, training=True)
             scaled = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
-            return scaled, (loss, y_pred)
+            return scaled, (loss, y_pred, masks_of(y_pred))
 
         if variables:
-            (_, (loss, y_pred)), gradients = current.value_and_grad(loss_of, variables, has_aux=True)()
+            (_, (loss, y_pred, masks)), gradients = current.value_and_grad(loss_of, variables, has_aux=True)()
+            put_masks(y_pred, masks)  # the outputs that leave a derivative are other tensors
             self.optimizer.apply(gradients, variables)
         else:
-            _, (loss, y_pred) = loss_of()
+            _, (loss, y_pred, _) = loss_of()
         self._track_loss(loss, x)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
@@ -185,12 +187,11 @@ class Steps:
 
 
 def _takes_state(method: Any) -> bool:
-    parameters = [
-        p
-        for p in inspect.signature(method).parameters.values()
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    return len(parameters) == 2 and parameters[0].name == "state"
+    """Tell whether a step is written as `step(state, data)`; one that takes anything is called as Keras calls it there."""
+    parameters = inspect.signature(method).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters) and len(parameters) <= 2:
+        return not current.variables_in_place
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in parameters) == 2
 
 
 def _training_if_taken(method: Any, training: bool) -> dict[str, bool]:

@@ -170,3 +170,16 @@ def test_mistakes_are_named():
         ops.value_and_grad(lambda x: x, "x")
     with pytest.raises(ValueError, match="pair"):
         ops.grad(lambda x: x, has_aux=True)(1.0)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_python_numbers_in_a_loop_take_the_dtype_that_the_body_gives_them(jit):
+    def run(x):
+        def body(i, late, x):
+            return i + 1, late + ops.where(ops.sum(x) > 4, 1.0, 0.0), x * 2
+
+        return ops.while_loop(lambda i, late, x: i < 3, body, (0, 0, x))
+
+    i, late, x = (multikeras.jit(run) if jit else run)(ops.convert_to_tensor([1.0, 2.0]))
+    assert (value(i), value(late), value(x)) == (3, 2.0, [8.0, 16.0])
+    assert [multikeras.backend.standardize_dtype(v.dtype) for v in (i, late)] == ["int32", "float32"]

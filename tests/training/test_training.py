@@ -219,15 +219,24 @@ def test_progress_is_told_in_words_keras_users_know(capsys):
     assert "- loss: 0." in text
 
 
-def test_a_generator_for_validation_goes_on_from_epoch_to_epoch():
+@pytest.mark.parametrize("steps", [2, None])
+def test_a_generator_for_validation_gives_the_same_batches_each_time(steps):
     x, y = data(64)
 
-    def batches():
+    def batches(rows):
         while True:
-            yield x[:16], y[:16]
+            yield x[:rows], y[:rows]
 
-    history = compiled().fit(batches(), steps_per_epoch=2, epochs=3, validation_data=batches(), validation_steps=2, verbose=0)
-    assert len(history.history["val_loss"]) == 3
+    def different():
+        for i in range(0, 64, 16):
+            yield x[i : i + 16], y[i : i + 16]
+
+    model = mk.Sequential([mk.Input((6,)), layers.Dense(1)])
+    model.compile(mk.optimizers.SGD(0.0), "mse")
+    options = dict(steps_per_epoch=2, epochs=3, verbose=0, validation_steps=steps)
+    losses = model.fit(batches(16), validation_data=different(), **options).history["val_loss"]
+    rows = 64 if steps is None else 16 * steps
+    np.testing.assert_allclose(losses, [model.evaluate(x[:rows], y[:rows], verbose=0)] * 3, rtol=1e-5)
 
 
 def test_logs_of_all_metrics_of_compile_have_their_own_names():
@@ -360,3 +369,44 @@ def test_loss_weights_of_another_length_are_refused():
         with pytest.raises(ValueError, match="loss_weights"):
             model.fit(x, y, verbose=0)
     compiled(loss_weights=[2.0]).fit(x, y, verbose=0)
+
+
+def test_a_train_step_that_hands_everything_on_is_called_as_keras_calls_it():
+    class Own(mk.Sequential):
+        def train_step(self, *args, **kwargs):
+            return super().train_step(*args, **kwargs)
+
+    histories = []
+    for kind in (mk.Sequential, Own):
+        mk.utils.set_random_seed(2)
+        model = kind([mk.Input((6,)), layers.Dense(1)])
+        model.compile("sgd", "mse")
+        histories.append(model.fit(*data(64), epochs=2, verbose=0).history["loss"])
+    np.testing.assert_allclose(*histories, rtol=1e-6)
+
+
+def test_a_py_dataset_may_give_dicts_to_a_train_step_of_ones_own():
+    class Dicts(mk.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            x, y = data(8)
+            return {"features": x, "target": y}
+
+    class Own(mk.Sequential):
+        def call(self, features, target=None, training=False):
+            return super().call(features)
+
+        def train_step(self, batch):
+            def loss_of():
+                return mk.ops.mean(mk.ops.square(self(batch["features"], training=True) - batch["target"]))
+
+            loss, gradients = mk.ops.value_and_grad(loss_of, self.trainable_variables)()
+            self.optimizer.apply(gradients, self.trainable_variables)
+            return {"loss": loss}
+
+    model = Own([mk.Input((6,)), layers.Dense(1)])
+    model.compile("sgd")
+    losses = model.fit(Dicts(), epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]

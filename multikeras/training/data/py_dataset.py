@@ -3,6 +3,9 @@
 import itertools
 from typing import Any
 
+import numpy as np
+
+from multikeras.backend import current
 from multikeras.random import host
 from multikeras.training.data.source import Source
 from multikeras.training.data.streams import state_methods, weighted
@@ -52,7 +55,7 @@ class PyDatasetSource(Source):
             batches = map(self._batch, indices)
         return weighted(batches, self.class_weight)
 
-    def _batch(self, index: int) -> tuple:
+    def _batch(self, index: int) -> Any:
         return _checked(self.dataset[index])
 
     def state(self):
@@ -78,9 +81,13 @@ class PyDatasetSource(Source):
             self._workers = None
 
 
-def _checked(batch: Any) -> tuple:
-    if not isinstance(batch, (tuple, list)):
+def _checked(batch: Any) -> Any:
+    """Return a batch as the tuple it means; a dict is for train steps of one's own."""
+    if isinstance(batch, np.ndarray) or current.is_tensor(batch):
+        return (batch,)
+    if not isinstance(batch, (tuple, list, dict)):
         raise ValueError(
-            f"A PyDataset must return a tuple (x,), (x, y) or (x, y, sample_weight) from __getitem__, got {type(batch).__name__}."
+            "A PyDataset must return a tuple (x,), (x, y) or (x, y, sample_weight) from __getitem__, or a dict that your "
+            f"train_step takes, got {type(batch).__name__}."
         )
-    return tuple(batch)
+    return tuple(batch) if isinstance(batch, list) else batch
