@@ -392,8 +392,10 @@ def nanvar(B, x: Any, axis: Axis = None, keepdims: bool = False) -> Tensor:
     dtype = B.dtype(x)
     if _half(dtype):
         return B.cast(B.nanvar(B.cast(x, "float32"), axis, keepdims), dtype)
-    off = x - B.nanmean(x, axis, keepdims=True)
-    return B.nanmean(off * B.conj(off) if dtypes.is_complex(dtype) else off * off, axis, keepdims)
+    missing = B.isnan(x)
+    off = B.where(missing, constant(B, x, 0), x - B.nanmean(x, axis, keepdims=True))
+    square = off * B.conj(off) if dtypes.is_complex(dtype) else off * off
+    return B.nanmean(B.where(missing, x, square), axis, keepdims)
 
 
 @op(inexact=True)

@@ -11,7 +11,7 @@ from multikeras import ops
 from multikeras.backend import current
 from multikeras.core import tree
 
-pytestmark = [pytest.mark.gradients]
+pytestmark = [pytest.mark.gradients, *([pytest.mark.slow] if current.name == "jax" else [])]  # it compiles for each shape
 
 WITHOUT = {
     "size": "a number", "ndim": "a number", "stop_gradient": "its derivative is 0 whatever its value does",
@@ -63,6 +63,7 @@ def test_op(name):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(current.name == "jax", reason="it compiles each op for each shape, for half an hour")
 @pytest.mark.parametrize("name", [n for n in TABLE if n not in WITHOUT])
 def test_op_at_more_points(name):
     for number in range(1, 5):

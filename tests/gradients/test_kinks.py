@@ -11,6 +11,7 @@ from multikeras import ops
 from multikeras.backend import current as B
 
 pytestmark = pytest.mark.gradients
+grids = pytest.mark.slow if B.name == "jax" else lambda f: f  # JAX compiles for each op
 
 INF = math.inf
 POINTS = [0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, 3.0, -3.0, 6.0, -6.0, 20.0, -20.0, 1e-9, 1e4, -1e4]
@@ -79,11 +80,72 @@ def check(name, *xs):
                 assert np.isclose(gradient[i], expected, 1e-3, 1e-4), error
 
 
+@grids
 @pytest.mark.parametrize("name", rows("one."))
 def test_one_number(name):
     check(name, np.array(POINTS))
 
 
+@grids
 @pytest.mark.parametrize("name", rows("two."))
 def test_two_numbers(name):
     check(name, *map(np.array, zip(*itertools.product(PAIRS, PAIRS))))
+
+
+NAN = math.nan
+WEIGHTS = np.array([1.0, 10.0, 100.0], "float32")
+TIES = {
+    "norm": (lambda x: ops.norm(x, axis=-1), [0, 0, 0], [0, 0, 0]),
+    "norm of all": (ops.norm, [0, 0, 0], [0, 0, 0]),
+    "norm of order 1": (lambda x: ops.norm(x, ord=1, axis=-1), [0, 2, 0], [0, 1, 0]),
+    "norm of order 3": (lambda x: ops.norm(x, ord=3, axis=-1), [0, 0, 0], [0, 0, 0]),
+    "norm of order inf": (lambda x: ops.norm(x, ord=INF, axis=-1), [2, -2, 1], [0.5, -0.5, 0]),
+    "hypot": (lambda x: ops.hypot(x, x), [0, 1e-30, 1e30], [0, 2**0.5, 2**0.5]),
+    "cdist": (lambda x: ops.cdist(ops.reshape(x, (2, 2)), ops.reshape(x, (2, 2)) * 1.0), [1, 1, 1, 1], [0, 0, 0, 0]),
+    "abs of complex": (lambda x: ops.abs(ops.view_as_complex(ops.reshape(x, (2, 2)))), [0, 0, 3, 4], [0, 0, 0.6, 0.8]),
+    "std": (lambda x: ops.std(x, axis=-1), [2, 2, 2], [0, 0, 0]),
+    "nanstd": (lambda x: ops.nanstd(x, axis=-1), [2, 2, NAN], [0, 0, 0]),
+    "nanvar": (lambda x: ops.nanvar(x, axis=-1), [1, 2, NAN], [-0.5, 0.5, 0]),
+    "nanmean": (lambda x: ops.nanmean(x, axis=-1), [2, 2, NAN], [0.5, 0.5, 0]),
+    "nanmax": (lambda x: ops.nanmax(x, axis=-1), [2, 2, NAN], [0.5, 0.5, 0]),
+    "nan_to_num": (ops.nan_to_num, [NAN, INF, 1], [0, 0, 1]),
+    "max": (lambda x: ops.max(x, axis=-1), [2, 2, 1], [0.5, 0.5, 0]),
+    "max of all": (ops.max, [2, 2, 1, 2], [1 / 3, 1 / 3, 0, 1 / 3]),
+    "amin": (lambda x: ops.amin(x, axis=-1), [2, 1, 1], [0, 0.5, 0.5]),
+    "ptp": (lambda x: ops.ptp(x, axis=-1), [2, 2, 2], [0, 0, 0]),
+    "maximum": (lambda x: ops.maximum(x, np.array([1, 2, 3], "float32")), [1, 3, 1], [0.5, 1, 0]),
+    "minimum broadcast": (lambda x: ops.minimum(x, ops.reshape(x, (3, 1))), [1, 1, 2], [4, 4, 1]),
+    "sort": (lambda x: ops.multiply(ops.sort(x), WEIGHTS), [2, 1, 2], [10, 1, 100]),
+    "top_k": (lambda x: ops.multiply(ops.top_k(x, 2)[0], WEIGHTS[:2]), [2, 1, 2, 2], [1, 0, 10, 0]),
+    "median": (lambda x: ops.median(x, axis=-1), [2, 2, 2], [0, 1, 0]),
+    "max_pool": (lambda x: ops.max_pool(ops.reshape(x, (1, 4, 1)), 2, 2), [1, 1, 2, 1], [1, 0, 1, 0]),
+    "adaptive_max_pool": (lambda x: ops.adaptive_max_pool(ops.reshape(x, (1, 4, 1)), 2), [1, 1, 2, 1], [0.5, 0.5, 1, 0]),
+    "segment_max": (lambda x: ops.segment_max(x, np.array([0, 0, 1]), 2), [1, 1, 2], [0.5, 0.5, 1]),
+    "segment_prod": (lambda x: ops.segment_prod(x, np.array([0, 0, 1]), 2), [0, 3, 2], [3, 0, 1]),
+    "prod of one zero": (ops.prod, [0, 2, 3], [6, 0, 0]), "prod of two zeros": (ops.prod, [0, 0, 3], [0, 0, 0]),
+    "cumprod": (ops.cumprod, [2, 0, 3], [1, 8, 0]),
+    "clip": (lambda x: ops.clip(x, -1, 1), [-1, 1, 0, 2], [1, 1, 1, 0]),
+    "clip by tensors": (lambda x: ops.clip(x, np.float32(-1), np.ones(4, "float32")), [-1, 1, 0, 2], [1, 1, 1, 0]),
+    "where": (lambda x: ops.where(x > 0, ops.sqrt(ops.where(x > 0, x, ops.ones_like(x))), 0.0), [0, 4, -1], [0, 0.25, 0]),
+    "softmax": (ops.softmax, [0, -INF, 0], [0, 0, 0]), "softmax of NaN": (ops.softmax, [0, NAN, 0], [NAN, NAN, NAN]),
+    "log_softmax": (ops.log_softmax, [0, -INF, 0], [-0.5, 1, -0.5]), "sparsemax": (ops.sparsemax, [1, 1, 0], [0, 0, 0]),
+    "logsumexp": (ops.logsumexp, [0, -INF], [1, 0]), "sinc": (ops.sinc, [0, 1], [0, -1]),
+    "power to 0": (lambda x: ops.power(x, np.array([0, 0, 2], "float32")), [0, -1, 0], [0, 0, 0]),
+    "power of 0": (lambda x: ops.power(np.zeros(2, "float32"), x), [1, 2], [0, 0]),
+    "take out of range": (lambda x: ops.take(x, np.array([5, -9])), [1, 2, 3], [1, 0, 1]),
+    "binary_crossentropy": (
+        lambda x: ops.binary_crossentropy(np.array([0, 1, 0, 1], "float32"), x, from_logits=True), [0, 0, 100, -100],
+        [0.5, -0.5, 1, -1]),
+    "crossentropy of probabilities": (
+        lambda x: ops.binary_crossentropy(np.array([0, 1, 0, 1], "float32"), x), [0, 0, 1, 1], [0, 0, 0, 0]),
+    "diagonal of svd": (lambda x: ops.svd(ops.reshape(x, (2, 2)), compute_uv=False), [1, 0, 0, 1], [1, 0, 0, 1]),
+}  # fmt: skip
+"""Function, where, and the derivatives of the sum of its entries there."""
+
+
+@pytest.mark.parametrize("name", TIES)
+def test_ties_and_edges(name):
+    f, x, expected = TIES[name]
+    y, pull = B.vjp(f, [B.asarray(np.array(x, "float32"))])
+    (gradient,) = pull(B.full(tuple(y.shape), 1.0, "float32"))
+    np.testing.assert_allclose(B.to_numpy(gradient), expected, 1e-5, 1e-6)
