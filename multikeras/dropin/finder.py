@@ -28,6 +28,16 @@ _HERE = Path(multikeras.__file__)
 _OF_MODULES = ("", "applications", "datasets", "preprocessing")
 _PUBLIC_MODULES = ("optimizers.schedules", "ops.image", "ops.linalg", "ops.nn", "ops.numpy", "utils.bounding_boxes")
 """Modules of Keras below others; what else is a module there is a file of multikeras."""
+_AREAS = (
+    "layers", "models", "ops", "saving", "utils", "losses", "metrics", "optimizers", "callbacks", "initializers",
+    "regularizers", "constraints", "activations", "random", "dtype_policies", "backend", "tree",
+)  # fmt: skip
+"""Where a name is looked for that a program imports from a file inside Keras."""
+_PACKAGES = {
+    "activations", "attention", "common", "convolutional", "core", "data_adapters", "merging", "normalization", "pooling",
+    "preprocessing", "regularization", "reshaping", "rnn", "schedules",
+}  # fmt: skip
+"""Folders inside Keras's areas; what else stands below a file there is a name in it."""
 
 
 def _path_below_keras(fullname: str) -> str | None:
@@ -103,6 +113,27 @@ class Served(types.ModuleType):
         return f"<module {self.__name__!r} served by multikeras {getattr(multikeras, '__version__', '')}>"
 
 
+class Inner(types.ModuleType):
+    """A file inside Keras, where libraries import from. multikeras has other files: names are looked for in all its areas."""
+
+    def __init__(self, path: str):
+        super().__init__(f"keras.src.{path}")
+        self.__path__: list[str] = []
+        areas = (path.partition(".")[0], "", *_AREAS)
+        self._sources = [module for module in map(served, (path, *areas)) if module is not None]
+
+    def __getattr__(self, name: str) -> Any:
+        for source in [] if name.startswith("_") else self._sources:
+            if name in dir(source) and not isinstance(value := getattr(source, name), types.ModuleType):
+                setattr(self, name, value)
+                return value
+        raise AttributeError(_lacks(f"{self.__name__}.{name}"))
+
+    def __call__(self, *args, **kwargs):
+        missing.record(self.__name__)
+        raise TypeError(_lacks(self.__name__))
+
+
 def _lacks(name: str) -> str:
     return (
         f"multikeras has no {name}. The program runs on multikeras in place of Keras {KERAS_VERSION}; "
@@ -122,6 +153,13 @@ def served(path: str) -> Served | None:
             sources = [module for module in map(_module_or_none, names) if module is not None]
             _served[path] = Served(path, sources) if sources else None
         return _served[path]
+
+
+def inner(path: str) -> Inner | None:
+    """Return the module for a file inside Keras, None where there can be none."""
+    area, _, file = path.partition(".")
+    package, _, below = file.partition(".")
+    return Inner(path) if served(area) is not None and (not below or package in _PACKAGES) else None
 
 
 class _Loader(importlib.abc.Loader):
@@ -149,7 +187,7 @@ class Finder(importlib.abc.MetaPathFinder):
         below = _path_below_keras(fullname)
         if below is None:
             return tensorflow_stub.find_spec(fullname, _spec)
-        module = served(below)
+        module = inner(below) if fullname.startswith("keras.src.") else served(below)
         if module is None:
             # `from keras.layers import X` comes here for an X that is no attribute, as does `import keras.X`. Without
             # name= this error is not taken for "X is no submodule", and its text reaches the user.

@@ -56,9 +56,24 @@ def test_the_modules_saved_files_name_are_served():
         """) == ["True"]
 
 
+def test_public_names_are_found_in_any_file_inside_keras():
+    assert output("""
+        import keras
+        from keras.src.saving import serialization_lib
+        from keras.src.saving.saving_lib import load_model
+        from keras.src.backend.common.keras_tensor import KerasTensor
+        from keras.src.ops.operation import Operation
+        from keras.src.layers.layer import Layer
+        print(load_model is keras.saving.load_model, KerasTensor is keras.KerasTensor, Operation is keras.Operation,
+              Layer is keras.layers.Layer, serialization_lib.serialize_keras_object is keras.saving.serialize_keras_object)
+        """) == ["True True True True True"]
+
+
 @pytest.mark.parametrize(
     ("statement", "error"),
     [
+        ("from keras.src.utils.argument_validation import no_such_function", "ImportError"),
+        ("from keras.src.saving import no_such_file; no_such_file()", "TypeError"),
         ("from keras.layers import NoSuchLayer", "ImportError"),
         ("import keras.no_such_module", "ImportError"),
         ("import keras; keras.layers.NoSuchLayer", "AttributeError"),
