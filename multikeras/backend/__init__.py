@@ -10,7 +10,7 @@ from multikeras.backend import dtypes
 from multikeras.backend.dtypes import result_type as result_type
 from multikeras.backend.dtypes import standardize_dtype as standardize_dtype
 from multikeras.backend.interface import Backend
-from multikeras.backend.spec_backend import SpecBackend
+from multikeras.backend.spec_backend import Judge, SpecBackend
 from multikeras.config import epsilon as epsilon
 from multikeras.config import floatx as floatx
 from multikeras.config import image_data_format as image_data_format
@@ -85,7 +85,9 @@ chosen, reason = choose()
 current = load(chosen, reason)
 SPEC = SpecBackend()
 """Computes shapes and dtypes only: `current` for symbolic tensors."""
-SPEC.unsigned_arithmetic = current.unsigned_arithmetic
+JUDGE = Judge()
+"""The same for calls that have failed with data: what was wrong with them."""
+SPEC.unsigned_arithmetic = JUDGE.unsigned_arithmetic = current.unsigned_arithmetic
 dtypes.widens_to_64_bits = current.widens_to_64_bits
 config.loaded_backend = current.name
 

@@ -10,6 +10,7 @@ import time
 
 import optree
 import torch
+from torch._higher_order_ops.while_loop import while_loop
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.autograd import forward_ad
 from torch.utils.checkpoint import checkpoint
@@ -135,11 +136,24 @@ class TorchPrograms(Backend):
         return true_fn() if predicate else false_fn()
 
     def while_loop(self, condition, body, state, maximum_iterations):
+        if torch.compiler.is_compiling() and all(isinstance(x, torch.Tensor) for x in state):
+            return self._while_loop_in_graph(condition, body, state, maximum_iterations)
         left = math.inf if maximum_iterations is None else maximum_iterations
         while left > 0 and condition(*state):
             state = body(*state)
             left -= 1
         return tuple(state)
+
+    def _while_loop_in_graph(self, condition, body, state, maximum_iterations):
+        # The kernel wants results that are no views, and of the sizes and dtypes of the state.
+        def go_on(left, *state):
+            return (left > 0) & condition(*state)
+
+        def step(left, *state):
+            return left - 1, *(x.clone() for x in body(*state))
+
+        left = torch.full((), 2**62 if maximum_iterations is None else maximum_iterations, device=state[0].device)
+        return tuple(while_loop(go_on, step, (left, *state)))[1:]
 
     def scan(self, f, init, xs, length, reverse=False, unroll=1):
         leaves, spec = _flatten(xs)

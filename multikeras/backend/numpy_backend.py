@@ -320,7 +320,7 @@ class NumpyBackend(Backend):
 
     def max_pool(self, x, window, strides, padding, data_format):
         x = _channels_last(x, data_format)
-        lowest = np.iinfo(x.dtype).min if dtypes.is_int(x.dtype.name) else -np.inf
+        lowest = np.iinfo(x.dtype).min if dtypes.is_int(x.dtype.name) else x.dtype.type(0) if x.dtype == bool else -np.inf
         views = _windows(x, window, strides, _pairs(padding, x, window, strides), (1,) * len(window), lowest)
         return _back(self.max(views, tuple(range(x.ndim, views.ndim))), data_format)
 

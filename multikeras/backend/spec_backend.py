@@ -550,3 +550,39 @@ for _name, _kind in Backend.__annotations__.items():
         setattr(SpecBackend, _name, _unary(_name))
     elif _kind is Binary:
         setattr(SpecBackend, _name, _binary(_name))
+
+
+# -- dtypes that no framework computes with ----------------------------------------------------------------------------
+
+_TAKE_REAL = """floor ceil round erf erfc erfinv less maximum minimum max min argmax argmin mod floor_divide arctan2 nextafter
+gammainc top_k searchsorted max_pool average_pool rfft complex""".split()
+_TAKE_WHOLE = "bitwise_not bitwise_and bitwise_or bitwise_xor left_shift right_shift".split()
+_TAKE_PRECISE = "cholesky qr svd eigh eig solve solve_triangular lu_factor slogdet fft rfft irfft complex".split()
+
+
+def _demanding(name, accepts, what, base):
+    primitive = getattr(base, name)
+
+    def run(self, x, *args, **kwargs):
+        if not accepts(x.dtype):
+            raise TypeError(f"{name}: x must be {what}, got {x.dtype}.")
+        return primitive(self, x, *args, **kwargs)
+
+    return run
+
+
+class Judge(SpecBackend):
+    """Says what is wrong with a call that has failed with data: more than without, as KerasTensors are floats unless told."""
+
+    has_values = True
+
+
+for _name in _TAKE_REAL:
+    setattr(SpecBackend, _name, _demanding(_name, lambda dtype: not dtypes.is_complex(dtype), "real", SpecBackend))
+for _name in _TAKE_WHOLE:
+    setattr(Judge, _name, _demanding(_name, lambda dtype: not dtypes.is_inexact(dtype), "integers or bools", SpecBackend))
+for _name in ("negative", "subtract"):
+    setattr(Judge, _name, _demanding(_name, lambda dtype: dtype != "bool", "numbers", SpecBackend))
+for _name in _TAKE_PRECISE:
+    setattr(Judge, _name, _demanding(
+        _name, lambda dtype: dtype not in ("float16", "bfloat16"), "of 32 or 64 bits", SpecBackend))  # fmt: skip

@@ -408,6 +408,10 @@ class TensorFlowBackend(SparseTensors, Programs):
         return x
 
     def _order(self, x):
+        if x.dtype.is_complex:
+            by_imag = self._order(tf.math.imag(x))
+            by_real = self._order(tf.gather(tf.math.real(x), by_imag, batch_dims=x.shape.rank - 1))
+            return tf.gather(by_imag, by_real, batch_dims=x.shape.rank - 1)
         # top_k gives the first of equals first; bitwise not reverses the order of integers without overflow.
         return tf.math.top_k(tf.bitwise.invert(_sort_key(x)), self.shape(x)[-1]).indices
 
@@ -697,7 +701,7 @@ class TensorFlowBackend(SparseTensors, Programs):
 
     def conv(self, x, kernel, strides, padding, dilation, groups, data_format):
         self.convolutions += 1
-        if not x.dtype.is_floating:
+        if x.dtype.is_integer or x.dtype == tf.bool:
             x, kernel, dtype = _cast(x, tf.float64), _cast(kernel, tf.float64), x.dtype
             return _cast(self.conv(x, kernel, strides, padding, dilation, groups, data_format), dtype)
 
@@ -784,6 +788,8 @@ class TensorFlowBackend(SparseTensors, Programs):
             return x
         return self.pad(x, [(0, zeros if i == axis else 0) for i in range(x.shape.rank)])
 
+    _POOLED = {**_BOOL, tf.uint32: tf.int64, tf.uint64: tf.float64}
+
     def _pool(self, op, x, window, strides, padding, data_format, value):
         def pool(x, w, s, mode):
             if len(w) == 1:
@@ -804,6 +810,9 @@ class TensorFlowBackend(SparseTensors, Programs):
         return self._on_last(run, x, data_format)
 
     def max_pool(self, x, window, strides, padding, data_format):
+        if x.dtype in self._POOLED:
+            wide = _cast(x, self._POOLED[x.dtype])
+            return _cast(self.max_pool(wide, window, strides, padding, data_format), x.dtype)
         lowest = -math.inf if x.dtype.is_floating else x.dtype.min
         maxima = lambda x, **how: R.MaxPool(input=x, **how)  # noqa: E731
         return self._pool(maxima, x, window, strides, padding, data_format, lowest)
@@ -872,7 +881,8 @@ class TensorFlowBackend(SparseTensors, Programs):
         return x, tf.stack(pivots, -1)
 
     def slogdet(self, x):
-        return tuple(tf.linalg.slogdet(x))
+        sign, logarithm = tf.linalg.slogdet(x)
+        return sign, tf.math.real(logarithm)
 
     def fft(self, x):
         return tf.signal.fft(x)

@@ -19,11 +19,12 @@ _WIDE = {
     torch.bool: torch.int64, torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64,
     torch.float8_e4m3fn: torch.float32, torch.float8_e5m2: torch.float32,
 }  # fmt: skip
+_HALF = frozenset((torch.float16, torch.bfloat16))
 # numpy reads dtypes it does not know as integers of their size.
 _AS_INTEGER = {torch.bfloat16: torch.int16, torch.float8_e4m3fn: torch.uint8, torch.float8_e5m2: torch.uint8}
 
 
-def widened(f, result=None):
+def widened(f, result=None, bools=True):
     """Return `f`, computed in a wider dtype and cast back where torch lacks the kernel."""
 
     def call(x, *rest):
@@ -31,7 +32,7 @@ def widened(f, result=None):
             return f(x, *rest)
         except RuntimeError:
             wide = _WIDE.get(x.dtype)
-            if wide is None:
+            if wide is None or (x.dtype == torch.bool and not bools):
                 raise
         rest = [y.to(wide) if isinstance(y, torch.Tensor) and y.dtype == x.dtype else y for y in rest]
         return f(x.to(wide), *rest).to(result or x.dtype)
@@ -195,15 +196,15 @@ class TorchBackend(TorchPrograms):
     arcsinh, arccosh, arctanh = torch.arcsinh, torch.arccosh, torch.arctanh
     erf, erfc, erfinv = torch.erf, torch.erfc, torch.erfinv
     isnan, real, imag = torch.isnan, torch.real, torch.imag
-    divide, arctan2, nextafter, complex = torch.divide, torch.arctan2, torch.nextafter, torch.complex
+    divide, arctan2, nextafter = torch.divide, torch.arctan2, torch.nextafter
     multiply, equal, where = torch.multiply, torch.eq, torch.where
     gammainc = torch.special.gammainc
 
-    abs, negative = widened(torch.abs), widened(torch.negative)
+    abs, negative = widened(torch.abs), widened(torch.negative, bools=False)
     floor, ceil, round = widened(torch.floor), widened(torch.ceil), widened(torch.round)
     isfinite = widened(torch.isfinite, torch.bool)
     bitwise_not = widened(torch.bitwise_not)
-    add, subtract, power = widened(torch.add), widened(torch.subtract), widened(torch.pow)
+    add, subtract, power = widened(torch.add), widened(torch.subtract, bools=False), widened(torch.pow)
     # torch.floor_divide has no derivative.
     floor_divide, mod = widened(functools.partial(torch.div, rounding_mode="floor")), widened(torch.remainder)
     maximum, minimum = widened(torch.maximum), widened(torch.minimum)
@@ -217,6 +218,11 @@ class TorchBackend(TorchPrograms):
     def sign(self, x):
         # torch gives NaN the sign 0.
         return torch.where(torch.isnan(x), x, self._sgn(x)) if x.dtype in INEXACT else self._sgn(x)
+
+    def complex(self, re, im):
+        if re.dtype in _HALF:
+            re, im = re.float(), im.float()
+        return torch.complex(re, im)
 
     def conj(self, x):
         return torch.conj_physical(x) if x.is_complex() else x

@@ -20,7 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 import numpy as np
 
-from multikeras.backend import SPEC, current, dtypes
+from multikeras.backend import JUDGE, SPEC, current, dtypes
 from multikeras.backend.interface import Backend
 from multikeras.backend.shapes import UNKNOWN, Spec
 from multikeras.core import operation as operation  # gives operations their configs
@@ -218,7 +218,7 @@ def _build(
         try:
             return (getattr(B, name) if install else functools.partial(function, B))(*prepare(B, args), **kwargs)
         except (ValueError, TypeError) as error:
-            if f"{name}: " in str(error):
+            if str(error).startswith(f"{name}: "):
                 raise
             # The names of the ops it is made of say nothing to who called it.
             raise _kind(error)(f"{name}: {_INNER.sub('', str(error))}") from error
@@ -233,7 +233,7 @@ def _build(
                 if x is None and parameter.default is not None:
                     raise TypeError(f"{name}: {parameter.name} is None, a tensor is needed.") from error
             try:
-                on(SPEC, *args, **kwargs)
+                on(JUDGE, *args, **kwargs)
             except (ValueError, TypeError) as better:
                 raise better from error
             except Exception:  # the first error says more

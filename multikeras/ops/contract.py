@@ -190,7 +190,7 @@ def matrix_power(B, x: Any, n: int) -> Tensor:
     """
     if len(x.shape) < 2 or x.shape[-1] != x.shape[-2]:
         raise ValueError(f"matrix_power: x must hold square matrices, got shape {tuple(x.shape)}.")
-    one = B.eye(x.shape[-1], None, 0, B.dtype(x)) + x * 0
+    one = B.add(B.eye(x.shape[-1], None, 0, B.dtype(x)), B.zeros_like(x))
     if n < 0:
         return B.matrix_power(B.solve(x, one), -n)
     result = one

@@ -315,5 +315,5 @@ def clip(B, x: Any, x_min: Any, x_max: Any) -> Tensor:
     x = not_bool(B, x)
     low, high = (b if b is None else _bound(B, b, B.dtype(x)) for b in (x_min, x_max))
     # An entry at a bound keeps the derivative it has inside.
-    x = x if low is None else B.where(x >= low, x, B.maximum(x, low))
-    return x if high is None else B.where(x <= high, x, B.minimum(x, high))
+    x = x if low is None else B.where(B.greater_equal(x, low), x, B.maximum(x, low))
+    return x if high is None else B.where(B.less_equal(x, high), x, B.minimum(x, high))

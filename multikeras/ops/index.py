@@ -180,7 +180,7 @@ def unravel_index(B, indices: Any, shape: Sequence[int]) -> tuple[Tensor, ...]:
     >>> [int(v) for v in ops.unravel_index(5, (2, 3))]
     [1, 2]
     """
-    if B.dtype(indices) == "bool" or dtypes.is_inexact(B.dtype(indices)):
+    if B.dtype(indices) not in ("int32", "int64"):
         indices = B.cast(indices, "int32")
     total = _sizes.product(shape)
     rest = B.where(indices < 0, indices + total, indices)

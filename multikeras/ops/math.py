@@ -93,6 +93,8 @@ def view_as_real(B, x):
     >>> ops.convert_to_numpy(ops.view_as_real(ops.view_as_complex([[1.0, 2.0]]))).tolist()
     [[1.0, 2.0]]
     """
+    if not dtypes.is_complex(B.dtype(x)):
+        raise TypeError(f"view_as_real: x must be complex, got {B.dtype(x)}.")
     return B.concatenate([B.expand_dims(part, len(x.shape)) for part in (B.real(x), B.imag(x))], len(x.shape))
 
 
@@ -142,7 +144,7 @@ def in_top_k(B, targets, predictions, k):
     inside = B.bitwise_and(targets >= 0, targets < classes)
     index = B.where(inside, targets, B.asarray(0, "int32"))
     chosen = B.take_along_axis(predictions, index, len(predictions.shape) - 1)
-    above = B.sum(B.cast(predictions > chosen, "int32"), -1)
+    above = B.sum(B.cast(B.less(chosen, predictions), "int32"), -1)
     return B.bitwise_and(above < k, B.squeeze(B.bitwise_and(inside, B.isfinite(chosen)), (len(targets.shape) - 1,)))
 
 

@@ -75,7 +75,7 @@ def fold(B, x, output_size, kernel_size, dilation=1, padding=0, stride=1):
     total = None
     for i, at in enumerate(_window_slices(window, counts, stride, dilation)):
         part = _spread(B, _spread(B, B.getitem(x, (slice(None), slice(None), i)), 2, at[0], padded[0]), 3, at[1], padded[1])
-        total = part if total is None else total + part
+        total = part if total is None else B.add(total, part)
     crop = tuple(slice(p, p + size) for p, size in zip(padding, output))
     return B.getitem(total, (slice(None), slice(None), *crop))
 
