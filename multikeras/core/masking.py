@@ -3,6 +3,8 @@
 import weakref
 from typing import Any
 
+from multikeras.core import tree
+
 _beside: dict[int, tuple[weakref.ref, Any]] = {}
 
 
@@ -33,3 +35,18 @@ def set_mask(x: Any, mask: Any) -> None:
         # JAX tracers have no room for attributes.
         key = id(x)
         _beside[key] = (weakref.ref(x, lambda _: _beside.pop(key, None)), mask)
+
+
+def masks_of(tensors: Any) -> list | None:
+    """Return the masks of the leaves of `tensors`, None if there are none."""
+    if not flag.in_use:
+        return None
+    masks = [get_mask(x) for x in tree.flatten(tensors)]
+    return None if all(mask is None for mask in masks) else masks
+
+
+def put_masks(tensors: Any, masks: list | None) -> None:
+    """Let `masks` travel with the leaves of `tensors`."""
+    for x, mask in zip(tree.flatten(tensors), masks or ()):
+        if mask is not None:
+            set_mask(x, mask)

@@ -41,6 +41,7 @@ class Functional(Model):
         self._graph = Graph(flat_inputs, flat_outputs)
         self._plan_of_calls = Plan(self._graph)
         self._all_layers = [op for op in self._graph.operations if isinstance(op, Layer)]
+        current.register_all(self, [(layer.name, layer) for layer in self._all_layers])
         self._single = len(flat_inputs) == 1 and isinstance(inputs, KerasTensor)
         self._input_specs = [_spec_of(x) for x in flat_inputs]
         self._noted_extra = False

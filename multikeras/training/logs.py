@@ -35,10 +35,6 @@ class CompileMetricsFace(metrics.Metric):
     def update_state(self, y_true, y_pred, sample_weight=None):
         self.compiled.update_state(y_true, y_pred, sample_weight)
 
-    def names(self) -> list[str]:
-        """Return the names of the values."""
-        return list(self.compiled.result())
-
 
 class UnknownShape(Exception):
     """A log whose shape is not known before the step runs."""

@@ -10,6 +10,8 @@ from multikeras.backend import current
 from multikeras.core.variable import Variable
 
 _PACKAGE = __name__.partition(".")[0]
+_OF_A_RUN = ("_run", "history")
+"""What a model holds of the fit that goes on: callbacks and data, which are no part of a step."""
 _PLAIN = (Variable, str, bytes, int, float, complex, type(None))
 
 
@@ -36,7 +38,7 @@ def is_pure(model: Any) -> bool:
         elif isinstance(thing, functools.partial):
             waiting.extend((thing.func, thing.args, thing.keywords))
         elif _is_ours(thing):
-            waiting.extend(getattr(thing, "__dict__", {}).values())
+            waiting.extend(v for k, v in getattr(thing, "__dict__", {}).items() if k not in _OF_A_RUN)
         elif callable(thing):
             return False
     return True
@@ -44,4 +46,4 @@ def is_pure(model: Any) -> bool:
 
 def _is_ours(thing: Any) -> bool:
     named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return str(named.__module__).partition(".")[0] == _PACKAGE
+    return str(getattr(named, "__module__", "")).partition(".")[0] == _PACKAGE

@@ -21,6 +21,7 @@ from multikeras.training.compile import CompiledLoss, CompiledMetrics
 from multikeras.training.data import source_of
 from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of, dense
 from multikeras.training.data.source import Source
+from multikeras.training.data.streams import Generator, Replayed
 from multikeras.training.epochs import Epochs, steps_of, validates
 from multikeras.training.logs import CompileMetricsFace, Lazy, floats, joined
 from multikeras.training.programs import Programs, to_native
@@ -219,7 +220,7 @@ class Trainer(Steps):
             sample_weight: Weight of each row.
             initial_epoch: The epoch to begin with.
             steps_per_epoch: Steps an epoch, where the data does not say or fewer are wanted.
-            validation_steps: Steps of each evaluation.
+            validation_steps: Steps of each evaluation, of the first batches each time, also of a generator.
             validation_batch_size: Rows a step of evaluation.
             validation_freq: Epochs from one evaluation to the next, or the epochs to evaluate after.
         """
@@ -288,6 +289,7 @@ class Trainer(Steps):
             if run.validation is not None and validates(epoch, validation_freq):
                 run.logs = dict(logs)
                 logs.update({f"val_{k}": v for k, v in self._evaluate(run.validation, validation_steps, each).items()})
+                logs = dict(sorted(logs.items()))
             each.on_epoch_end(epoch, logs)
             run.next_epoch(epoch + 1)
             if self.stop_training:
@@ -298,7 +300,8 @@ class Trainer(Steps):
         if isinstance(data, (tuple, list)) and not isinstance(data, Source):
             x, y, sample_weight = unpack_x_y_sample_weight(tuple(data))
             return source_of(x, y, sample_weight, batch_size)
-        return source_of(data, batch_size=batch_size)
+        source = source_of(data, batch_size=batch_size)
+        return Replayed(source) if isinstance(source, Generator) else source
 
     def _run_epoch(self, step: str, epochs: "Epochs", epoch: int, each, mode: str) -> dict[str, Any]:
         """Run the steps of one epoch; return its logs as floats."""
@@ -430,12 +433,11 @@ class Trainer(Steps):
         return logs
 
     def _in_order(self, logs: dict[str, Any]) -> Any:
+        """Return logs as a list: by the names of the metrics, as often as one comes, then what goes by other names."""
         names: list[str] = []
         for metric in self.metrics:
-            result = metric.names() if isinstance(metric, CompileMetricsFace) else [metric.name]
-            names += [n for n in result if n in logs]
-        names += [n for n in logs if n not in names]
-        values = [logs[n] for n in names]
+            names += [m.name for m in metric.metrics] if isinstance(metric, CompileMetricsFace) else [metric.name]
+        values = [logs[n] for n in names if n in logs] + [logs[n] for n in sorted(logs) if n not in names]
         return values[0] if len(values) == 1 else values
 
     def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):

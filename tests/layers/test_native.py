@@ -36,6 +36,16 @@ def numbers(x):
 
 
 @on("torch")
+def test_torch_finds_the_parameters_of_every_kind_of_model():
+    inputs = mk.Input((4,))
+    model = mk.Model(inputs, layers.Dense(2, name="b")(mk.Sequential([layers.Dense(3)], name="a")(inputs)))
+    stores = {id(v.value) for v in model.weights}
+    assert {id(p) for p in model.parameters()} == stores
+    assert len(model.state_dict()) == 4
+    assert {id(p) for p in mk.Sequential([mk.Input((4,)), model]).parameters()} == stores
+
+
+@on("torch")
 def test_a_loop_of_torch_trains_the_model():
     import torch
 

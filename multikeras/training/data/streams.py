@@ -1,5 +1,6 @@
 """Data that comes batch by batch: generators, `tf.data` sets, torch loaders, lists of batches."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -123,6 +124,28 @@ class Generator(Source):
                     f"The backup was made after {state['given']} batches, the generator gives only {self._given}. It must give "
                     "the same batches each time the program runs, or have state_dict() and load_state_dict()."
                 )
+
+
+class Replayed(Source):
+    """The batches of a generator, kept as they first come: an evaluation sees the same ones each time."""
+
+    def __init__(self, generator: Generator):
+        self._rest = generator.batches(0)
+        self._kept: list[Any] = []
+
+    def peek(self):
+        for batch in self.batches(0):
+            return batch
+        raise ValueError("The generator of validation data ended before its first batch.")
+
+    def batches(self, epoch, skip=0):
+        for i in itertools.count(skip):
+            while len(self._kept) <= i:
+                batch = next(self._rest, _END)
+                if batch is _END:
+                    return
+                self._kept.append(batch)
+            yield self._kept[i]
 
 
 _END = object()
