@@ -9,6 +9,7 @@ shape), and the shape. `depth` is the rank, or less where the entries are slices
 """
 
 import builtins
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,17 @@ def _entries(B, x: Any) -> tuple | None:
     """Return the parts of a sparse tensor of single entries, None for one of slices."""
     parts = B.sparse_parts(x)
     return parts if parts is not None and parts[0].shape[1] == len(parts[2]) else None
+
+
+def _on_entries(f: Callable) -> Callable:
+    """Make a rule of `f(B, public, indices, values, shape, *arguments)`, for a sparse tensor of single entries."""
+
+    @functools.wraps(f)
+    def rule(B, public, x, *args, **kwargs):
+        parts = _entries(B, x)
+        return None if parts is None else f(B, public, *parts, *args, **kwargs)
+
+    return _rule(rule)
 
 
 def _unary(B, public, x, *args, **kwargs):
@@ -122,6 +134,12 @@ def matmul(B, public, x1, x2):
 
 
 @_rule
+def affine(B, public, x, kernel, bias, axes=1):
+    product = B.sparse_matmul(x, kernel) if len(kernel.shape) == 2 and axes == 1 else None
+    return None if product is None else product + bias
+
+
+@_rule
 def digitize(B, public, x, bins):
     return _unary(B, public, x, bins) if not B.is_sparse(bins) and _holds(B, public(0, bins) == 0) else None
 
@@ -135,34 +153,22 @@ def _columns(B, indices: Any, kept: list) -> Any:
     return B.concatenate([zero if i is None else indices[:, i : i + 1] for i in kept], 1)
 
 
-@_rule
-def transpose(B, public, x, axes=None):
-    parts = _entries(B, x)
-    if parts is None:
-        return None
-    indices, values, shape = parts
+@_on_entries
+def transpose(B, public, indices, values, shape, axes=None):
     axes = list(reversed(range(len(shape)))) if axes is None else canonical_axes(tuple(axes), len(shape), "transpose")
     return B.sparse(_columns(B, indices, list(axes)), values, tuple(shape[a] for a in axes), in_order=False)
 
 
-@_rule
-def expand_dims(B, public, x, axis):
-    parts = _entries(B, x)
-    if parts is None:
-        return None
-    indices, values, shape = parts
+@_on_entries
+def expand_dims(B, public, indices, values, shape, axis):
     axes = canonical_axes(axis, len(shape) + (1 if isinstance(axis, int) else len(axis)), "expand_dims")
     left = iter(range(len(shape)))
     kept = [None if i in axes else next(left) for i in range(len(shape) + len(axes))]
     return B.sparse(_columns(B, indices, kept), values, tuple(1 if i is None else shape[i] for i in kept))
 
 
-@_rule
-def squeeze(B, public, x, axis=None):
-    parts = _entries(B, x)
-    if parts is None:
-        return None
-    indices, values, shape = parts
+@_on_entries
+def squeeze(B, public, indices, values, shape, axis=None):
     axes = canonical_axes(axis, len(shape), "squeeze") if axis is not None else [i for i, n in enumerate(shape) if n == 1]
     kept = [i for i in range(len(shape)) if i not in axes]
     if not kept or any(shape[a] != 1 for a in axes):
@@ -170,12 +176,10 @@ def squeeze(B, public, x, axis=None):
     return B.sparse(_columns(B, indices, kept), values, tuple(shape[i] for i in kept))
 
 
-@_rule
-def reshape(B, public, x, newshape):
-    parts = _entries(B, x)
-    if parts is None or not all(map(known, parts[2])) or math.prod(parts[2]) > _LARGEST:
+@_on_entries
+def reshape(B, public, indices, values, shape, newshape):
+    if not all(map(known, shape)) or math.prod(shape) > _LARGEST:
         return None
-    indices, values, shape = parts
     shape_after = reshaped(shape, tuple(newshape) if hasattr(newshape, "__iter__") else (newshape,))
     if not shape_after or not all(map(known, shape_after)):
         return None
@@ -203,12 +207,8 @@ def concatenate(B, public, xs, axis=0):
 # -- sums --------------------------------------------------------------------------------------------------------------
 
 
-@_rule
-def sum(B, public, x, axis=None, keepdims=False):
-    parts = _entries(B, x)
-    if parts is None:
-        return None
-    indices, values, shape = parts
+@_on_entries
+def sum(B, public, indices, values, shape, axis=None, keepdims=False):
     axes = canonical_axes(axis, len(shape), "sum")
     values = B.cast(values, B.dtype(public(values)))
     kept = [None if i in axes else i for i in range(len(shape)) if keepdims or i not in axes]
@@ -219,23 +219,15 @@ def sum(B, public, x, axis=None, keepdims=False):
     return B.sparse(*B.coalesced(_columns(B, indices, kept), values, after), after)
 
 
-@_rule
-def mean(B, public, x, axis=None, keepdims=False):
-    parts = _entries(B, x)
-    if parts is None:
-        return None
-    indices, values, shape = parts
+@_on_entries
+def mean(B, public, indices, values, shape, axis=None, keepdims=False):
     count = math.prod(shape[a] for a in canonical_axes(axis, len(shape), "mean"))
     shares = public(B.reshape(values, (1, -1)), 0) / count  # a mean of one is the value in the dtype of means
     return RULES["sum"](B, lambda values: values, B.sparse(indices, shares, shape), axis, keepdims)
 
 
-@_rule
-def bincount(B, public, x, weights=None, minlength=0, sparse=False):
-    parts = _entries(B, x)
-    if parts is None:
-        return None
-    indices, values, shape = parts
+@_on_entries
+def bincount(B, public, indices, values, shape, weights=None, minlength=0, sparse=False):
     weights = B.sparse_parts(weights)[1] if weights is not None and B.is_sparse(weights) else weights
     if len(shape) == 1:
         return public(values, weights, minlength, True)
