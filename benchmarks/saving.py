@@ -3,7 +3,8 @@
     MULTIKERAS_BACKEND=torch python benchmarks/saving.py [--keras] [--size GB] [--format .keras]
 
 Each side runs in a child of its own, so that the most memory it ever had (VmHWM) is its own. A rate is that of the file's
-bytes: saving is held against writing and syncing as many bytes, loading against reading them into fresh memory.
+bytes: saving is held against writing and syncing as many bytes, loading against reading them into fresh memory, in turn.
+Checksums are computed by a second thread: the rate wants a second core that is free, the processor time tells what it costs.
 """
 
 import argparse
@@ -34,34 +35,36 @@ def forget_peak():
 
 
 def timed(f):
-    start = time.perf_counter()
+    """Return the seconds that passed, and those of the processor, in all threads."""
+    start, busy = time.perf_counter(), time.process_time()
     f()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - busy
 
 
-def plain(path, size, repeats):
-    """Return the seconds of writing and syncing a file of that size, and of reading it into fresh memory."""
+def plain_write(path, size):
     block = np.ones(2**24, "uint8")
+    with open(path, "wb", 0) as file:
+        for _ in range(0, size, len(block)):
+            file.write(block)
+        os.fsync(file.fileno())
 
-    def write():
-        with open(path, "wb", 0) as file:
-            for _ in range(0, size, len(block)):
-                file.write(block)
-            os.fsync(file.fileno())
 
-    def read():
-        with open(path, "rb", 0) as file:
-            for _ in range(LAYERS):
-                arrays.append(np.empty(size // LAYERS, "uint8"))
-                file.readinto(arrays[-1])
+def plain_read(path, size):
+    arrays = []
+    with open(path, "rb", 0) as file:
+        for _ in range(LAYERS):
+            arrays.append(np.empty(size // LAYERS, "uint8"))
+            file.readinto(arrays[-1])
+    return arrays
 
-    writes, reads = [], []
+
+def in_turn(repeats, **jobs):
+    """Return for each job the least seconds and processor seconds, the jobs taking turns: all meet the same neighbours."""
+    found = {name: [] for name in jobs}
     for _ in range(repeats):
-        arrays: list = []
-        writes.append(timed(write))
-        reads.append(timed(read))
-    path.unlink()
-    return {"save": min(writes), "load": min(reads)}
+        for name, job in jobs.items():
+            found[name].append(timed(job))
+    return {name: [min(column) for column in zip(*times)] for name, times in found.items()}
 
 
 def model_of(K, size):
@@ -75,27 +78,36 @@ def side(package, path, size, repeats):
     whole = path.suffix == ".keras"
     model = model_of(K, size)
     size = sum(int(np.prod(w.shape)) * 4 for w in model.weights)
+    save = model.save if whole else model.save_weights
+    other = path.with_name("plain")
     forget_peak()
     before = memory("VmRSS")
-    save = model.save if whole else model.save_weights
-    seconds = min(timed(lambda: save(path)) for _ in range(repeats))
-    saving = (memory() - before + size) / size
+    save(path)
+    peaks = {"save": (memory() - before + size) / size}
+    found = in_turn(repeats, plain_save=lambda: plain_write(other, size), save=lambda: save(path))
+    kept = []
     if whole:
         del model
-        empty = memory("VmRSS")
-        forget_peak()
-        kept = []
-        loads = [timed(lambda: kept.append(K.saving.load_model(path)))]
-        loading = (memory() - empty) / size
-        for _ in range(repeats - 1):
-            kept.clear()
-            loads.append(timed(lambda: kept.append(K.saving.load_model(path))))
-    else:
-        forget_peak()
-        before = memory("VmRSS")
-        loads = [timed(lambda: model.load_weights(path)) for _ in range(repeats)]
-        loading = (memory() - before + size) / size
-    print(json.dumps({"save": seconds, "load": min(loads), "saving": saving, "loading": loading}))
+    before = memory("VmRSS")
+    forget_peak()
+
+    def load():
+        kept.clear()
+        kept.append(K.saving.load_model(path) if whole else model.load_weights(path))
+
+    load()
+    peaks["load"] = (memory() - before + (0 if whole else size)) / size
+    found |= in_turn(repeats, plain_load=lambda: plain_read(other, size), load=load)
+    print(json.dumps({"size": size, "peaks": peaks, "seconds": found}))
+
+
+def report(package, found):
+    size, seconds = found["size"] / 1e9, found["seconds"]
+    for what in ("save", "load"):
+        (took, busy), (floor, floor_busy) = seconds[what], seconds[f"plain_{what}"]
+        print(f"  {package:10} {what} {size / took:5.2f} GB/s = {floor / took:4.2f} of the plain {size / floor:5.2f} GB/s, "
+              f"processor {busy / size:4.2f} s/GB beside {floor_busy / size:4.2f}, memory {found['peaks'][what]:4.2f} x the model"
+              )  # fmt: skip
 
 
 def main():
@@ -103,6 +115,7 @@ def main():
     parser.add_argument("--keras", action="store_true", help="measure Keras too")
     parser.add_argument("--size", type=float, default=1.0, help="GB")
     parser.add_argument("--format", default=".keras", help=".keras, .weights.h5 or .safetensors")
+    parser.add_argument("--folder", help="where to write: on the disk, or in memory as /dev/shm")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
@@ -112,21 +125,14 @@ def main():
         side(given.side, given.path, size, given.repeats)
         return
     name = os.environ.get("MULTIKERAS_BACKEND", "")
-    with tempfile.TemporaryDirectory() as folder:
-        disk = plain(Path(folder, "plain"), size, given.repeats)
-        print(f"{given.format} of {given.size} GB on {name}; plain: write {size / disk['save'] / 1e9:.2f}, "
-              f"read {size / disk['load'] / 1e9:.2f} GB/s")  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=given.folder) as folder:
+        print(f"{given.format} of {given.size} GB on {name} in {Path(folder).parent}")
         for package in ("multikeras", "keras")[: 1 + given.keras]:
             path = Path(folder, f"m{given.format}")
             command = [sys.executable, "-W", "ignore", __file__, "--side", package, "--path", str(path), f"--size={given.size}",
                        "--repeats", str(given.repeats)]  # fmt: skip
             out = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "KERAS_BACKEND": name})
-            found = json.loads(out.stdout.splitlines()[-1])
-            for what, peak in (("save", "saving"), ("load", "loading")):
-                rate = size / found[what] / 1e9
-                print(f"  {package:10} {what} {rate:5.2f} GB/s = {rate * disk[what] / size * 1e9:4.2f} of plain, "
-                      f"memory {found[peak]:4.2f} x the model")  # fmt: skip
-            path.unlink()
+            report(package, json.loads(out.stdout.splitlines()[-1]))
 
 
 if __name__ == "__main__":

@@ -17,15 +17,14 @@ from typing import Any, BinaryIO
 
 from multikeras.backend import scope
 from multikeras.core import serialization
-from multikeras.saving import checked, h5, loading, seal, state
+from multikeras.saving import checked, h5, loading, seal, state, sums
 from multikeras.saving.files import replacing, replacing_folder
-from multikeras.saving.window import Window, new_hdf5
+from multikeras.saving.window import Window
 
 KERAS_VERSION = "3.15.1"
 """The version of Keras whose file format is written."""
 
 _CONFIG, _METADATA, _WEIGHTS, _ASSETS = "config.json", "metadata.json", "model.weights.h5", "assets"
-_BLOCK = 2**20
 _DAMAGED = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError, KeyError, OverflowError,
     struct.error,
@@ -67,10 +66,10 @@ def _write_weights(file: BinaryIO, model: Any) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(_WEIGHTS, datetime.datetime.now().timetuple()[:6])
     info.header_offset = info.CRC = info.file_size = info.compress_size = 0  # all but the first are known at the end
     start = file.write(info.FileHeader(zip64=True))
-    with new_hdf5(file, start) as weights:
+    with seal.sealed_in(file, start) as (weights, window):
         h5.write(weights, model)
-    info.file_size = info.compress_size = file.seek(0, os.SEEK_END) - start
-    info.CRC = _crc(file, start, info.file_size)
+    info.file_size = info.compress_size = window.seek(0, os.SEEK_END)
+    info.CRC = window.sum(0, info.file_size)
     file.seek(0)
     file.write(info.FileHeader(zip64=True))
     file.seek(0, os.SEEK_END)
@@ -121,7 +120,7 @@ def read(path: Path, custom_objects=None, compile: bool = True, safe_mode: bool 
             model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
         if not hasattr(model, "load_own_variables"):
             raise ValueError(f"{name} describes a {type(model).__name__}, not a model.")
-        with checked.hdf5(weights) as file, checked.located(weights.name):
+        with checked.hdf5(weights, at_once=False) as file, checked.located(weights.name):
             source = h5.H5Source(file)
             optimizer = getattr(model, "optimizer", None)
             skip = () if source.part("optimizer") else (optimizer,)  # a file saved before the first step has no state of it
@@ -187,22 +186,11 @@ def _member(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo, pat
     start = info.header_offset + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
     if start + info.file_size > file.seek(0, os.SEEK_END) or info.compress_size != info.file_size:
         raise zipfile.BadZipFile(f"{info.filename} is cut off")
-    if _crc(file, start, info.file_size) != info.CRC:
+    window = Window(file, start, info.file_size, name)
+    # A seal has a checksum for every byte, and they are compared when it is opened.
+    if not seal.is_on(window) and sums.of_file(file, start, start + info.file_size) != info.CRC:
         raise zipfile.BadZipFile(f"the checksum (CRC-32) of {info.filename} is wrong")
-    return Window(file, start, info.file_size, name)
-
-
-def _crc(file: BinaryIO, start: int, size: int) -> int:
-    file.seek(start)
-    crc = 0
-    buffer = memoryview(bytearray(min(_BLOCK, size)))
-    while size:
-        count = file.readinto(buffer[:size])  # type: ignore[attr-defined]
-        if not count:
-            break
-        crc = zlib.crc32(buffer[:count], crc)
-        size -= count
-    return crc
+    return window
 
 
 @contextlib.contextmanager

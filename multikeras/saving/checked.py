@@ -57,17 +57,22 @@ def located(name: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def hdf5(file: str | os.PathLike | BinaryIO, name: str | None = None) -> Iterator[h5py.File]:
+def hdf5(file: str | os.PathLike | BinaryIO, name: str | None = None, at_once: bool = True) -> Iterator[h5py.File]:
     """Give an HDF5 file opened for reading, once all of it was checked: its seal, then every link, size and type.
 
     Args:
         file: A path or an open file.
         name: What errors call it, its path if not given.
+        at_once: Whether damage to the data has to show before any is read; otherwise it shows when the damaged data set is
+            read, or at the end of the block.
     """
     name = name or (file.name if isinstance(getattr(file, "name", None), str) else repr(str(file)))
     with contextlib.ExitStack() as stack:
         stream: Any = file if hasattr(file, "read") else stack.enter_context(open(file, "rb"))  # type: ignore[arg-type]
-        seal.verify(stream, name)
+        guard = None if at_once else seal.guarded(stream, name)
+        if at_once:
+            seal.verify(stream, name)
+        stream = guard or stream
         stream.seek(0)
         try:
             h5 = stack.enter_context(h5py.File(stream, "r"))
@@ -81,6 +86,11 @@ def hdf5(file: str | os.PathLike | BinaryIO, name: str | None = None) -> Iterato
             yield h5
         except (OSError, RuntimeError) as error:
             raise ValueError(f"{name} is damaged: {error}.") from error
+        finally:
+            if guard is not None and guard.failure is not None:
+                raise guard.failure
+        if guard is not None:
+            guard.finish()
 
 
 class _Tally:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from multikeras.saving import archive, checked, h5, seal, state
@@ -191,15 +190,12 @@ class KerasFileEditor:
         filepath = os.fspath(filepath)
         if not filepath.endswith(".weights.h5"):
             raise ValueError(f"KerasFileEditor.save: the name must end in `.weights.h5`. Received: filepath={filepath!r}")
-        with replacing(filepath) as temporary:
-            with h5py.File(temporary, "w") as file:
-                for path, part in self._objects():
-                    group = file.create_group(f"{path}/{h5.VARS}" if path else h5.VARS)
-                    group.attrs["name"] = self._names.get(path, path.rpartition("/")[2])
-                    for name, value in _own(part).items():
-                        h5.put(group, name, value)
-            with open(temporary, "r+b") as stream:
-                seal.seal(stream)
+        with replacing(filepath) as temporary, seal.sealed(temporary) as file:
+            for path, part in self._objects():
+                group = file.create_group(f"{path}/{h5.VARS}" if path else h5.VARS)
+                group.attrs["name"] = self._names.get(path, path.rpartition("/")[2])
+                for name, value in _own(part).items():
+                    h5.put(group, name, value)
 
     def __repr__(self) -> str:
         return f"<KerasFileEditor {json.dumps(self.filepath)}: {len(self._objects())} objects>"

@@ -6,6 +6,7 @@ wrote, with the names of a `state_dict`, are read too: see `state_dict`.
 
 import json
 import math
+import mmap
 import os
 import struct
 import zlib
@@ -18,7 +19,7 @@ import numpy as np
 
 from multikeras.backend.dtypes import numpy_dtype
 from multikeras.core.stored import Stored, is_by_position
-from multikeras.saving import checked, loading, state, state_dict
+from multikeras.saving import checked, loading, state, state_dict, sums
 
 ENDING = ".safetensors"
 _DTYPES = {
@@ -28,6 +29,7 @@ _DTYPES = {
 }  # fmt: skip
 _NAMES = {code: name for name, code in _DTYPES.items()}
 _MOST_HEADER_BYTES = 10**8
+_BLOCK = 2**22
 
 
 def _dotted(path: str, name: str) -> str:
@@ -78,7 +80,7 @@ def write_tensors(path: str | os.PathLike, tensors: dict[str, np.ndarray], metad
     """Write arrays by name, the widest dtypes first, so that each lies at a multiple of its size."""
     ordered = sorted(tensors.items(), key=lambda pair: (-pair[1].dtype.itemsize, pair[0]))
     ordered = [(name, np.ascontiguousarray(value).reshape(value.shape)) for name, value in ordered]
-    header: dict[str, Any] = {"__metadata__": {**(metadata or {}), "crc32": ",".join(_checksums([v for _, v in ordered]))}}
+    header: dict[str, Any] = {"__metadata__": {**(metadata or {}), "crc32": ",".join(["0" * 8] * len(ordered))}}
     at = 0
     for name, value in ordered:
         if value.dtype.name not in _DTYPES:
@@ -86,21 +88,21 @@ def write_tensors(path: str | os.PathLike, tensors: dict[str, np.ndarray], metad
         end = at + value.nbytes
         header[name] = {"dtype": _DTYPES[value.dtype.name], "shape": list(value.shape), "data_offsets": [at, end]}
         at = end
+    with open(path, "wb") as file:
+        file.write(_header(header))
+        header["__metadata__"]["crc32"] = ",".join(f"{sums.write(file, _bytes(value)):08x}" for _, value in ordered)
+        file.seek(0)
+        file.write(_header(header))
+
+
+def _header(header: dict[str, Any]) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for _, value in ordered:
-            file.write(_bytes(value))
+    return struct.pack("<Q", len(text)) + text
 
 
 def _bytes(value: np.ndarray) -> memoryview:
     return memoryview(value.reshape(-1).view("uint8"))
-
-
-def _checksums(values: list[np.ndarray]) -> list[str]:
-    with ThreadPoolExecutor() as threads:
-        return [f"{crc:08x}" for crc in threads.map(lambda value: zlib.crc32(_bytes(value)), values)]
 
 
 class Tensors:
@@ -145,10 +147,33 @@ class Tensors:
         if not expected:
             return
         names = sorted(self.entries, key=lambda name: (-numpy_dtype(self.entries[name][0]).itemsize, name))
-        found = _checksums([self[name] for name in names])
+        with ThreadPoolExecutor() as threads:
+            found = list(threads.map(self._sum, names))
         damaged = [name for name, a, b in zip(names, found, expected) if a != b]
         if damaged or len(expected) != len(names):
             raise ValueError(f"{self.name} is damaged: the checksum is wrong of {', '.join(damaged[:5])}. Use another copy.")
+
+    def _sum(self, name: str) -> str:
+        found, (_, _, begin, end) = 0, self.entries[name]
+        for at in range(begin, end, _BLOCK):
+            stop = min(at + _BLOCK, end)
+            found = zlib.crc32(self._data[at:stop], found)
+            self._release(at, stop)
+        return f"{found:08x}"
+
+    def _release(self, begin: int, end: int) -> None:
+        """Let go of the memory that a mapped part takes; looked at again, it is read again."""
+        mapped = getattr(self._data, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            start = self._data.offset % mmap.ALLOCATIONGRANULARITY + begin
+            start -= start % mmap.PAGESIZE
+            mapped.madvise(mmap.MADV_DONTNEED, start, min(end - begin, len(mapped) - start))
+
+    def release(self, name: str) -> None:
+        """Let go of the memory that a tensor takes while it is mapped."""
+        _, _, begin, end = self.entries[name]
+        if end - begin >= _BLOCK:
+            self._release(begin, end)
 
     def __contains__(self, name: str) -> bool:
         return name in self.entries
@@ -179,9 +204,12 @@ class _Part(Stored):
 
     def read_into(self, name, array):
         array[...] = self.tensors[self.paths[name]]
+        self.tensors.release(self.paths[name])
 
     def read(self, name):
-        return np.array(self.tensors[self.paths[name]])
+        found = np.array(self.tensors[self.paths[name]])
+        self.tensors.release(self.paths[name])
+        return found
 
 
 class _Source(loading.Source):

@@ -6,8 +6,8 @@ which does not survive every damage, opens the file, and is named by data set. A
 drops the seal: the library cuts a file at its own end.
 """
 
+import bisect
 import contextlib
-import io
 import json
 import os
 import struct
@@ -17,12 +17,13 @@ from typing import Any, BinaryIO
 
 import h5py
 
-from multikeras.saving.window import new_hdf5
+from multikeras.saving import sums
+from multikeras.saving.window import Window, new_hdf5
 
 _FOOTER = struct.Struct("<QI20s")
 _MAGIC = b"multikeras CRC-32 1\n"
 _BEGIN = b'{"size":'
-_BLOCK = 2**20
+_STRUCTURE = "the structure of the file"
 _MOST_TABLE_BYTES = 2**28
 
 Entry = tuple[str, int, int, int]
@@ -32,14 +33,20 @@ Entry = tuple[str, int, int, int]
 @contextlib.contextmanager
 def sealed(path: str | os.PathLike) -> Iterator[h5py.File]:
     """Give a new HDF5 file at `path`; after the block it is closed and sealed."""
-    with open(path, "w+b") as file:
-        with new_hdf5(file) as h5:
-            yield h5
-        seal(file)
+    with open(path, "w+b") as file, sealed_in(file) as (h5, _):
+        yield h5
 
 
-def seal(file: BinaryIO) -> None:
-    """Append checksums to the HDF5 file behind an open file object."""
+@contextlib.contextmanager
+def sealed_in(file: BinaryIO, start: int = 0) -> Iterator[tuple[h5py.File, Window]]:
+    """Give a new HDF5 file in an open file, from `start` on, and its window; after the block it is closed and sealed."""
+    with new_hdf5(file, start) as (h5, window):
+        yield h5, window
+    seal(window)
+
+
+def seal(file: Window) -> None:
+    """Append checksums to the HDF5 file that was written through a window."""
     entries = []
     with h5py.File(file, "r") as h5:
 
@@ -54,13 +61,77 @@ def seal(file: BinaryIO) -> None:
     for offset, size, name in sorted(entries):
         if offset < at:
             continue  # shares its bytes with another one
-        table["rest"] = _crc(file, at, offset, table["rest"])
-        table["entries"][name] = [offset, size, _crc(file, offset, offset + size)]
+        table["rest"] = file.sum(at, offset, table["rest"])
+        table["entries"][name] = [offset, size, file.sum(offset, offset + size)]
         at = offset + size
-    table["rest"] = _crc(file, at, end, table["rest"])
+    table["rest"] = file.sum(at, end, table["rest"])
     text = json.dumps(table, separators=(",", ":")).encode()
     file.seek(end)
     file.write(text + _FOOTER.pack(len(text), zlib.crc32(text), _MAGIC))
+    if file.failure is not None:
+        raise file.failure
+
+
+class _Guarded(Window):
+    """A sealed HDF5 file whose data sets are compared with their checksums when they are first read: none gets out before."""
+
+    def __init__(self, file: BinaryIO, size: int, name: str, entries: list[Entry]):
+        super().__init__(file, 0, size, name)
+        self._entries = entries
+        self._begins = [offset for _, offset, _, _ in entries]
+        self._left = dict.fromkeys(range(len(entries)))
+
+    def readinto(self, buffer):
+        view = memoryview(buffer).cast("B")
+        begin, end = self.position, self.position + len(view)
+        # Data is read from the begin of a data set on; what the library reads of its structure may reach into the next one.
+        i = bisect.bisect_right(self._begins, begin) - 1
+        if i in self._left:
+            _, offset, count, expected = self._entries[i]
+            if (begin, end) == (offset, offset + count):
+                self.file.seek(begin)
+                self._compare(i, sums.read(self.file, view)[1], expected)
+                self.position = end
+                return count
+            if begin < offset + count:
+                self._compare(i, sums.of_file(self.file, offset, offset + count), expected)
+        return super().readinto(buffer)
+
+    def _compare(self, i: int, found: int, expected: int) -> None:
+        if found != expected:
+            # The HDF5 library reports no exception of a file object as it is.
+            self.failure = _damaged(self.name, [self._entries[i][0]])
+            raise self.failure
+        del self._left[i]
+
+    def finish(self) -> None:
+        """Compare what nobody has read."""
+        if self.failure is not None:
+            raise self.failure
+        for i in list(self._left):
+            _, offset, count, expected = self._entries[i]
+            self._compare(i, sums.of_file(self.file, offset, offset + count), expected)
+
+
+def guarded(file: BinaryIO, name: str) -> Window | None:
+    """Return a window of a sealed file that compares data sets with their checksums as they are read, None without a seal.
+
+    All else in the file is compared now. Raises ValueError as `verify` does; the window too.
+    """
+    found = _seal_of(file, name)
+    if found is None:
+        return None
+    size, rest, entries = found
+    if _rest(file, size, entries) != rest:
+        raise _damaged(name, [_STRUCTURE])
+    return _Guarded(file, size, name, entries)
+
+
+def is_on(file: BinaryIO) -> bool:
+    """Tell whether a file has a seal, right or wrong."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - len(_MAGIC)))
+    return file.read(len(_MAGIC)) == _MAGIC
 
 
 def verify(file: BinaryIO, name: str) -> bool:
@@ -68,6 +139,33 @@ def verify(file: BinaryIO, name: str) -> bool:
 
     Raises ValueError that names the file and the data sets that are damaged.
     """
+    found = _seal_of(file, name)
+    if found is None:
+        return False
+    size, rest, entries = found
+    damaged = [_STRUCTURE] if _rest(file, size, entries) != rest else []
+    damaged += [entry for entry, begin, count, sum in entries if sums.of_file(file, begin, begin + count) != sum]
+    if damaged:
+        raise _damaged(name, damaged)
+    return True
+
+
+def _rest(file: BinaryIO, size: int, entries: list[Entry]) -> int:
+    """Return the checksum of what is in no data set."""
+    found = at = 0
+    for _, begin, count, _ in entries:
+        found = sums.of_file(file, at, begin, found)
+        at = begin + count
+    return sums.of_file(file, at, size, found)
+
+
+def _damaged(name: str, places: list[str]) -> ValueError:
+    more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+    return ValueError(f"{name} is damaged: the checksum is wrong of {', '.join(places[:5])}{more}. Use another copy.")
+
+
+def _seal_of(file: BinaryIO, name: str) -> tuple[int, int, list[Entry]] | None:
+    """Return what the table of a file says, None for one without a seal."""
     end = file.seek(0, os.SEEK_END)
     if end < _FOOTER.size:
         raise ValueError(f"{name} is damaged or no HDF5 file: it has {end} bytes.")
@@ -75,20 +173,8 @@ def verify(file: BinaryIO, name: str) -> bool:
     length, crc, magic = _FOOTER.unpack(file.read(_FOOTER.size))
     if magic != _MAGIC:
         _refuse_broken(file, end, name)
-        return False
-    size, rest, entries = _table(file, end - _FOOTER.size, length, crc, name)
-    found, at, damaged = 0, 0, []
-    for entry, offset, count, expected in entries:
-        found = _crc(file, at, offset, found)
-        if _crc(file, offset, offset + count) != expected:
-            damaged.append(entry)
-        at = offset + count
-    if _crc(file, at, size, found) != rest:
-        damaged.insert(0, "the structure of the file")
-    if damaged:
-        more = f" and {len(damaged) - 5} more" if len(damaged) > 5 else ""
-        raise ValueError(f"{name} is damaged: the checksum is wrong of {', '.join(damaged[:5])}{more}. Use another copy.")
-    return True
+        return None
+    return _table(file, end - _FOOTER.size, length, crc, name)
 
 
 def _refuse_broken(file: BinaryIO, end: int, name: str) -> None:
@@ -127,24 +213,3 @@ def _table(file: BinaryIO, stop: int, length: int, crc: int, name: str) -> tuple
     if at > size or size != stop - length:
         raise broken
     return size, rest, entries
-
-
-def _crc(file: BinaryIO, start: int, stop: int, crc: int = 0) -> int:
-    for block in _blocks(file, start, stop):
-        crc = zlib.crc32(block, crc)
-    return crc
-
-
-def _blocks(file: BinaryIO, start: int, stop: int) -> Iterator[Any]:
-    if isinstance(file, io.BytesIO):
-        with file.getbuffer() as whole:
-            yield whole[start:stop]
-        return
-    buffer = memoryview(bytearray(min(_BLOCK, stop - start)))
-    file.seek(start)
-    while start < stop:
-        count = file.readinto(buffer[: stop - start])  # type: ignore[attr-defined]
-        if not count:
-            return
-        yield buffer[:count]
-        start += count

@@ -3,10 +3,13 @@
 import contextlib
 import io
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import h5py
+
+from multikeras.saving import sums
 
 
 class Window(io.RawIOBase):
@@ -26,6 +29,7 @@ class Window(io.RawIOBase):
         self.file, self.start, self.size, self.name = file, start, size, name
         self.position = 0
         self.failure: BaseException | None = None
+        self._known = sums.Known()
 
     def readable(self) -> bool:
         return True
@@ -62,14 +66,20 @@ class Window(io.RawIOBase):
         count = len(data)
         with self._keeping_failure():
             self.file.seek(self.start + self.position)
-            self.file.write(data)
+            found = sums.write(self.file, data)
+            self._known.note(self.position, self.position + count, found if count >= sums.LARGE else None)
         self.position += count
         return count
+
+    def sum(self, start: int, stop: int, before: int = 0) -> int:
+        """Return the CRC-32 of a part of what was written, behind data whose CRC-32 is `before`."""
+        return self._known.of(self.file, self.start, start, stop, before)
 
     def truncate(self, size: int | None = None) -> int:
         size = self.position if size is None else size
         with self._keeping_failure():
             self.file.truncate(self.start + size)
+            self._known.note(size, sys.maxsize, None)
         return size
 
     def flush(self) -> None:
@@ -90,12 +100,15 @@ class Window(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def new_hdf5(file: BinaryIO, start: int = 0) -> Iterator[h5py.File]:
-    """Give a new HDF5 file that is written to an open file, from `start` on. What fails is raised at the end of the block."""
+def new_hdf5(file: BinaryIO, start: int = 0) -> Iterator[tuple[h5py.File, Window]]:
+    """Give a new HDF5 file that is written to an open file from `start` on, and the window that it is written through.
+
+    What fails is raised at the end of the block.
+    """
     window = Window(file, start, None, str(getattr(file, "name", "the file")))
     try:
         with h5py.File(window, "w") as h5:
-            yield h5
+            yield h5, window
     finally:
         if window.failure is not None:
             raise window.failure

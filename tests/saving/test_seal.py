@@ -2,6 +2,7 @@
 
 import io
 import os
+import zlib
 
 import crafted
 import h5py
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import multikeras as mk
-from multikeras.saving import seal
+from multikeras.saving import seal, sums
 from multikeras.saving.window import Window, new_hdf5
 
 
@@ -56,8 +57,50 @@ def test_damage_in_an_archive_is_named(tmp_path):
     path = tmp_path / "m.keras"
     crafted.model().save(path)
     flip(path, 3000)
-    with pytest.raises(ValueError, match=r"m\.keras.*checksum.*model\.weights\.h5"):
+    with pytest.raises(ValueError, match=r"model\.weights\.h5 in .*m\.keras.*checksum"):
         mk.saving.load_model(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damage_to_the_data_of_a_whole_model_is_named(tmp_path, zipped):
+    path = tmp_path / "m.keras"
+    model = mk.Sequential([mk.Input((3,)), mk.layers.Dense(100_000, bias_initializer="uniform"), mk.layers.PReLU("uniform")])
+    model.save(path, zipped=zipped)
+    file = path if zipped else path / "model.weights.h5"
+    content = file.read_bytes()
+    for value, name in zip(model.get_weights(), ("dense/vars/0", "dense/vars/1", "p_re_lu/vars/0"), strict=True):
+        flip(file, content.index(value.tobytes()) + value.nbytes - 1)
+        with pytest.raises(ValueError, match=rf"checksum is wrong of .*layers/{name}\."):
+            mk.saving.load_model(path)
+        file.write_bytes(content)
+    mk.saving.load_model(path)
+
+
+def test_sums_put_together():
+    r = np.random.default_rng(0)
+    data = r.integers(0, 256, 3 * sums.LARGE, "uint8").tobytes()
+    for at in (0, 1, 1000, sums.LARGE, len(data)):
+        assert sums.joined(zlib.crc32(data[:at]), zlib.crc32(data[at:]), len(data) - at) == zlib.crc32(data)
+    file = io.BytesIO(data)
+    for start, stop in ((0, len(data)), (5, sums.LARGE + 9), (7, 7)):
+        assert sums.of_file(file, start, stop, 3) == zlib.crc32(data[start:stop], 3)
+    buffer = memoryview(bytearray(len(data)))
+    file.seek(0)
+    assert sums.read(file, buffer) == (len(data), zlib.crc32(data))
+
+
+def test_sums_of_what_was_written_follow_later_writes():
+    r = np.random.default_rng(1)
+    file = io.BytesIO()
+    window = Window(file, 10, None, "x")
+    end = 5 * sums.LARGE
+    window.write(bytes(end))
+    for _ in range(40):
+        window.seek(int(r.integers(0, end)))
+        window.write(r.bytes(int(r.integers(1, 3)) * sums.LARGE if r.random() < 0.5 else 1000))
+        size = window.seek(0, os.SEEK_END)
+        start, stop = sorted(int(x) for x in r.integers(0, size, 2))
+        assert window.sum(start, stop, 9) == zlib.crc32(file.getvalue()[10 + start : 10 + stop], 9)
 
 
 def test_a_seal_that_is_cut_or_damaged(saved):
@@ -95,14 +138,14 @@ def test_keras_reads_sealed_files(saved):
 
 
 def written(file, count):
-    with new_hdf5(file) as h5:
+    with new_hdf5(file) as (h5, _):
         for i in range(count):
             h5[f"group/{i}"] = np.arange(100.0)
 
 
 def test_hdf5_in_the_middle_of_a_file():
     file = io.BytesIO(b"before")
-    with new_hdf5(file, 6) as h5:
+    with new_hdf5(file, 6) as (h5, _):
         h5["x"] = np.arange(5)
     with h5py.File(Window(file, 6, file.seek(0, os.SEEK_END) - 6, "x"), "r") as h5:
         assert h5["x"][()].tolist() == [0, 1, 2, 3, 4]
