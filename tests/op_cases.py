@@ -294,7 +294,7 @@ ELSEWHERE = {
     "its results are unique but for signs or order: test_decompositions": "eig eigh qr svd",
     "test_windows.py, test_sequences.py": "ctc_decode ctc_loss",
     "test_every_op.py": "einsum",
-    "not public, tested with the layer": "normalization_by_batch",
+    "not public, tested with the layers": "affine biased_conv normalization_by_batch",
 }
 """Ops whose law needs more than a row here, by where it is tested."""
 

@@ -6,13 +6,21 @@ not mean the same, the composite does it.
 """
 
 from multikeras.backend import dtypes
-from multikeras.backend._tf_programs import DTYPE, tf
+from multikeras.backend._tf_programs import DTYPE, recorded, tf
+from multikeras.backend.shapes import canonical_axes
 from multikeras.backend.tf_backend import TensorFlowBackend, _axes, _ints
 
 R = tf.raw_ops
 _FLOATS = frozenset((tf.float32, tf.float64))
 _NUMBERS = (int, float)
 _INEXACT = _FLOATS | {tf.float16, tf.bfloat16}
+
+
+def _with_derivative(f, pull, x):
+    """Return `f(x)`, whose derivative is `pull` where one may be taken."""
+    if tf.executing_eagerly() and not recorded():
+        return f(x)
+    return tf.custom_gradient(lambda x: (f(x), pull))(x)
 
 
 class TensorFlowFused(TensorFlowBackend):
@@ -70,7 +78,36 @@ class TensorFlowFused(TensorFlowBackend):
         if not numbers or not x_min <= x_max or x.dtype not in _INEXACT:
             return super().clip(x, x_min, x_max)
         low, high = (self.asarray(bound, x.dtype.name) for bound in (x_min, x_max))
-        return R.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
+
+        def clipped(x):
+            return R.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
+
+        def pull(g):
+            inside = R.LogicalAnd(x=R.GreaterEqual(x=x, y=low), y=R.LessEqual(x=x, y=high))
+            return R.SelectV2(condition=inside, t=g, e=R.ZerosLike(x=g))
+
+        return _with_derivative(clipped, pull, x)
+
+    def norm(self, x, ord=None, axis=None, keepdims=False):  # 2.1, 3.0
+        axes = canonical_axes(axis, x.shape.rank, "norm")
+        if x.dtype not in _FLOATS or not (ord is None or (ord == 2 and len(axes) == 1)):
+            return super().norm(x, ord, axis, keepdims)
+        scaled, tiny = super().norm, 1e-30 if x.dtype == tf.float32 else 1e-290
+
+        def euclidean(x):
+            total = R.Sum(input=R.Square(x=x), axis=_ints(axes), keep_dims=True)
+            ends = _axes(total, None)
+            least, most = R.Min(input=total, axis=ends), R.Max(input=total, axis=ends)
+            # Scaling is for sums that overflow or lose digits to underflow.
+            exact = tf.logical_and(least > tiny, most < x.dtype.max)
+            return tf.cond(exact, lambda: R.Sqrt(x=total), lambda: scaled(x, None, axis, True))
+
+        def pull(g):
+            y = self.norm(x, None, axes, True)
+            return g * (x / self.where(y == 0, R.OnesLike(x=y), y))
+
+        y = _with_derivative(euclidean, pull, x)
+        return y if keepdims else R.Squeeze(input=y, axis=list(axes))
 
     def mean(self, x, axis=None, keepdims=False):  # 5.0, 2.4
         if x.dtype not in _FLOATS:
@@ -132,6 +169,17 @@ class TensorFlowFused(TensorFlowBackend):
         factor = factor if scale is None else R.Mul(x=factor, y=scale)
         y = R.Mul(x=R.Sub(x=x, y=mean), y=factor)
         return y if offset is None else R.AddV2(x=y, y=offset)
+
+    def conv_plus(self, x, kernel, bias, strides, padding, dilation, groups, data_format):
+        # A graph fuses this one with the convolution, and its derivative has a kernel.
+        if data_format == "channels_first" or bias.dtype not in _FLOATS:
+            return super().conv_plus(x, kernel, bias, strides, padding, dilation, groups, data_format)
+        return R.BiasAdd(value=self.conv(x, kernel, strides, padding, dilation, groups, data_format), bias=bias)
+
+    def affine(self, x, kernel, bias, axes=1):
+        if kernel.shape.rank != 2 or bias.shape.rank != 1 or bias.dtype not in _FLOATS or axes != 1 or len(x.shape) < 2:
+            return super().affine(x, kernel, bias, axes)
+        return R.BiasAdd(value=self.matmul(x, kernel), bias=bias)
 
     def normalization_by_batch(self, x, axis, offset=None, scale=None, epsilon=1e-3):  # with gradient 7
         rank = x.shape.rank

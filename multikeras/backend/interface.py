@@ -353,6 +353,12 @@ class Backend:
         """
         raise NotImplementedError
 
+    def conv_plus(self, x: Array, kernel: Array, bias: Array, strides: tuple[int, ...], padding: Any,
+                  dilation: tuple[int, ...], groups: int, data_format: str) -> Array:  # fmt: skip
+        """Return `conv` plus an entry of the vector `bias` for each filter."""
+        y = self.conv(x, kernel, strides, padding, dilation, groups, data_format)
+        return self.add(y, self.reshape(bias, (-1,) + (1,) * len(strides) if data_format == "channels_first" else (-1,)))
+
     def conv_transpose(self, x: Array, kernel: Array, strides: tuple[int, ...], padding: str,
                        output_padding: tuple[int | None, ...], dilation: tuple[int, ...],
                        data_format: str) -> Array:  # fmt: skip

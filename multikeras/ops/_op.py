@@ -326,8 +326,13 @@ def _build(
         def wrapper(*args, **kwargs):
             if len(args) >= tensors and (not kwargs or all_plain(kwargs.values())):
                 xs = args[:tensors]
+                if Variable in map(type, xs):
+                    xs = tuple([x.value if type(x) is Variable else x for x in xs])
+                    args = (*xs, *args[tensors:])
                 if promote and type(xs[0]) in natives and xs[0].dtype in native_inexact:
                     # Python numbers beside a tensor: bounds of `clip`.
+                    if takes_numbers and type(xs[1]) in _NUMBERS and type(xs[2]) in _NUMBERS:
+                        return implementation(*args, **kwargs)
                     xs = [current.asarray(x, current.dtype(xs[0])) if type(x) in (float, int) else x for x in xs]
                     args = (*xs, *args[tensors:])
                 if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):

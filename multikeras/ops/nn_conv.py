@@ -40,17 +40,8 @@ def _check_kernel(op_name, kernel, rank):
         )
 
 
-@face(tensors=2, promote=True, inexact=True)
-def conv(B, inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
-    """Correlate `inputs` with `kernel`, (*window, channels // groups, filters).
-
-    `inputs` is (batch, *spatial, channels) or, with `data_format="channels_first"`, (batch, channels, *spatial). The
-    number of groups follows from the channels of both.
-
-    >>> from multikeras import ops
-    >>> ops.conv(ops.ones((1, 4, 2)), ops.ones((3, 2, 5))).shape == (1, 2, 5)
-    True
-    """
+def conv_arguments(inputs, kernel, strides, padding, data_format, dilation_rate):
+    """Return strides, padding, dilation, groups and data format of a convolution as primitives take them."""
     rank, data_format, channel_axis = _spatial_rank("conv", inputs, data_format)
     _check_kernel("conv", kernel, rank)
     channels, per_group, filters = inputs.shape[channel_axis], kernel.shape[-2], kernel.shape[-1]
@@ -66,7 +57,21 @@ def conv(B, inputs, kernel, strides=1, padding="valid", data_format=None, dilati
             raise ValueError(f"conv: {filters} filters cannot be divided among {groups} groups.")
     strides = canonical_sizes("conv", "strides", strides, rank)
     dilation = canonical_sizes("conv", "dilation_rate", dilation_rate, rank)
-    return B.conv(inputs, kernel, strides, _padding("conv", padding), dilation, groups, data_format)
+    return strides, _padding("conv", padding), dilation, groups, data_format
+
+
+@face(tensors=2, promote=True, inexact=True)
+def conv(B, inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
+    """Correlate `inputs` with `kernel`, (*window, channels // groups, filters).
+
+    `inputs` is (batch, *spatial, channels) or, with `data_format="channels_first"`, (batch, channels, *spatial). The
+    number of groups follows from the channels of both.
+
+    >>> from multikeras import ops
+    >>> ops.conv(ops.ones((1, 4, 2)), ops.ones((3, 2, 5))).shape == (1, 2, 5)
+    True
+    """
+    return B.conv(inputs, kernel, *conv_arguments(inputs, kernel, strides, padding, data_format, dilation_rate))
 
 
 @op(tensors=2, promote=True, inexact=True)

@@ -16,6 +16,7 @@ from multikeras.layers._arguments import (
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.layers.lora import LowRankAdapted
+from multikeras.ops.affine import biased_conv
 
 
 class Windowed(Layer):
@@ -147,8 +148,12 @@ class Conv(LowRankAdapted, Windowed):
             time = 1 if self.data_format == "channels_last" else 2
             inputs = ops.pad(inputs, [(before if axis == time else 0, 0) for axis in range(self.rank + 2)])
             padding = "valid"
-        outputs = ops.conv(inputs, self.kernel, self.strides, padding, self.data_format, self.dilation_rate)
-        return self._finish(outputs)
+        how = self.strides, padding, self.data_format, self.dilation_rate
+        if self.bias is None:
+            outputs = ops.conv(inputs, self.kernel, *how)
+        else:
+            outputs = biased_conv(inputs, self.kernel, self.bias, *how)
+        return outputs if self.activation is None else self.activation(outputs)
 
 
 class ConvTranspose(Windowed):

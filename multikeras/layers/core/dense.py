@@ -7,6 +7,7 @@ from multikeras.layers._arguments import keep, positive, weight
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.layers.lora import LowRankAdapted
+from multikeras.ops.affine import affine
 
 
 class Dense(LowRankAdapted, Layer):
@@ -72,7 +73,6 @@ class Dense(LowRankAdapted, Layer):
         return self.with_lora(self._kernel)
 
     def call(self, inputs, training=None):
-        x = ops.matmul(inputs, self.kernel)
-        if self.bias is not None:
-            x = ops.add(x, self.bias)
+        kernel, bias = self.kernel, self.bias
+        x = ops.matmul(inputs, kernel) if bias is None else affine(inputs, kernel, bias)
         return x if self.activation is None else self.activation(x)

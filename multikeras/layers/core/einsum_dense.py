@@ -7,6 +7,7 @@ from multikeras import ops
 from multikeras.layers._arguments import keep, weight
 from multikeras.layers.layer import Layer
 from multikeras.layers.lora import LowRankAdapted
+from multikeras.ops.affine import affine
 
 
 class EinsumDense(LowRankAdapted, Layer):
@@ -64,6 +65,7 @@ class EinsumDense(LowRankAdapted, Layer):
             regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
         )  # fmt: skip
         self.bias = None if plan["bias"] is None else weight(self, "bias", plan["bias"])
+        self._axes = 0 if self.bias is None else axes_multiplied(self.equation, self.bias_axes)
         self.built = True
         self.adapt_if_asked()
 
@@ -73,13 +75,29 @@ class EinsumDense(LowRankAdapted, Layer):
         return self.with_lora(self._kernel)
 
     def call(self, inputs, training=None):
-        x = ops.einsum(self.equation, inputs, self.kernel)
-        if self.bias is not None:
-            x = ops.add(x, self.bias)
+        kernel, bias = self.kernel, self.bias
+        if self._axes:
+            x = affine(inputs, kernel, bias, axes=self._axes)
+        else:
+            x = ops.einsum(self.equation, inputs, kernel)
+            x = x if bias is None else ops.add(x, bias)
         return x if self.activation is None else self.activation(x)
 
     def compute_output_shape(self, input_shape):
         return plan_equation(self.equation, self.bias_axes, input_shape, self.output_shape)["output"]
+
+
+def axes_multiplied(equation: str, bias_axes: str) -> int:
+    """Return over how many axes a plain product of matrices and a bias multiplies, 0 if the equation is none.
+
+    >>> axes_multiplied("abc,cde->abde", "de"), axes_multiplied("abcd,cde->abe", "e"), axes_multiplied("abc,cb->ab", "b")
+    (1, 2, 0)
+    """
+    given, kernel, after = re.split(",|->", equation.replace(" ", ""))
+    common = next((n for n in range(len(kernel) - 1, 0, -1) if given.endswith(kernel[:n])), 0)
+    new = kernel[common:]
+    plain = common and given[:-common] + new == after and new == bias_axes and not set(new) & set(given)
+    return common if plain else 0
 
 
 def plan_equation(equation: str, bias_axes: str | None, input_shape: tuple, output_shape: tuple) -> dict[str, Any]:
