@@ -11,6 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _ABANDONED_AFTER = 600
 """Seconds after which the temporary file of a process that is gone is removed by the next writer."""
 
@@ -64,6 +69,28 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
             _sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until nobody else is inside such a block for the same folder, where the system knows locks on folders."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems have none
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_old(found: os.PathLike) -> None:
+    """Remove a file that a writer left a while ago."""
+    with contextlib.suppress(OSError):
+        if time.time() - os.stat(found, follow_symlinks=False).st_mtime > _ABANDONED_AFTER:
+            os.unlink(found)
 
 
 def _prepared(path: str | os.PathLike) -> tuple[Path, Path]:

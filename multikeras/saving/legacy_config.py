@@ -82,7 +82,7 @@ def _place(record: dict, role: tuple[str, ...]) -> tuple[str, str | None]:
     if name == "Functional":
         return name, "keras.src.models.functional"
     # An op in the graph may have the name of a layer, but not its arguments.
-    sections = [f"src.ops.{f}" for f in registry.OPS] if _is_op(record) else (*role, *_LAYERS)
+    sections = [*(f"src.ops.{f}" for f in registry.OPS if _is_op(record)), *role, *_LAYERS]
     for section in sections:
         path = f"keras.{section}" if section else "keras"
         if registry.class_at(path, name) is not None:

@@ -1,6 +1,7 @@
 """Weights in several HDF5 files, and a `.weights.json` that lists them, as Keras lays them out."""
 
 import contextlib
+import glob
 import json
 import os
 import secrets
@@ -13,7 +14,7 @@ import numpy as np
 
 from multikeras.core.stored import Stored
 from multikeras.saving import checked, h5, loading, seal
-from multikeras.saving.files import replacing
+from multikeras.saving.files import alone_in, remove_old, replacing
 
 ENDING = ".weights.json"
 _GIGABYTE = 2**30
@@ -76,8 +77,14 @@ def write(path: Path, model: Any, max_shard_size: float) -> None:
     """Write the weights of a model as files of at most `max_shard_size` GiB, and `path` that lists them.
 
     Keras wants the files to have fixed names. Where they are taken, the new files first get others, and the list names these;
-    then they move to the names of the old ones: at every moment there is a list, and all the files that it names.
+    then they move to the names of the old ones: at every moment there is a list, and all the files that it names. Writers take
+    turns; a reader looks whether the files it opened still go by their names.
     """
+    with alone_in(path.parent):
+        _write(path, model, max_shard_size)
+
+
+def _write(path: Path, model: Any, max_shard_size: float) -> None:
     stem = path.name.removesuffix(ENDING)
     old = _listed(path)
     tag = f"_{secrets.token_hex(3)}" if old or any(path.parent.glob(f"{stem}_00000.weights.h5")) else ""
@@ -102,6 +109,8 @@ def write(path: Path, model: Any, max_shard_size: float) -> None:
     for name in {*old, *new} - set(final):
         with contextlib.suppress(OSError):
             path.with_name(name).unlink()
+    for name in path.parent.glob(f"{glob.escape(stem)}_??????_?????.weights.h5"):
+        remove_old(name)  # left by a writer that was killed: those listed were moved above
 
 
 def _listing(shards: _Shards) -> str:
@@ -174,11 +183,28 @@ class _Source(loading.Source):
 
 def read(path: Path, model: Any, skip_mismatch: bool = False, skip: Any = ()) -> loading.Report:
     """Read the weights of a model from the files that `path` lists: see `loading.load_parts`."""
-    names = _files(checked.config(path.read_bytes(), repr(str(path))), path)
     with contextlib.ExitStack() as stack:
-        files = []
-        for name in names:
-            if not path.with_name(name).is_file():
-                raise ValueError(f"{str(path)!r} lists {name!r}, which is not there: a file of these weights is missing.")
-            files.append(h5.H5Source(stack.enter_context(checked.hdf5(path.with_name(name)))))
+        opened = _open(path, stack)
+        files = [h5.H5Source(stack.enter_context(checked.hdf5(file, repr(str(path.with_name(n)))))) for n, file in opened.items()]
         return loading.load_parts(model, _Source(files), skip_mismatch, skip)
+
+
+def _open(path: Path, outer: contextlib.ExitStack) -> dict[str, Any]:
+    """Return the files that a list names, by name: all of one save, though another one may go on."""
+    for last in [False] * 99 + [True]:
+        with contextlib.ExitStack() as stack:
+            text = path.read_bytes()
+            try:
+                names = _files(checked.config(text, repr(str(path))), path)
+                found = {name: stack.enter_context(open(path.with_name(name), "rb")) for name in names}
+                same = all(os.path.samestat(os.fstat(f.fileno()), os.stat(path.with_name(n))) for n, f in found.items())
+            except FileNotFoundError as error:
+                if last or path.read_bytes() == text:
+                    name = os.path.basename(error.filename)
+                    problem = f"{str(path)!r} lists {name!r}, which is not there: a file of these weights is missing."
+                    raise ValueError(problem) from None
+                continue
+            if same and path.read_bytes() == text:
+                outer.enter_context(stack.pop_all())
+                return found
+    raise ValueError(f"{str(path)!r} is written all the time: no state of it could be read.")

@@ -271,7 +271,13 @@ def train(model, steps=3):
 def state_of(model):
     """Return the state of the optimizer, as arrays in order; those of float16 and the like as float32."""
     optimizer = getattr(model, "optimizer", None)
-    if optimizer is None:
-        return []
-    return [np.asarray(v.numpy() if hasattr(v, "numpy") and not hasattr(v, "detach") else v.value.detach().cpu(), "float32")
-            for v in optimizer.variables]  # fmt: skip
+    return [] if optimizer is None else [_array(v) for v in optimizer.variables]
+
+
+def weights_of(model):
+    """Return the weights as `state_of` does."""
+    return [_array(v) for v in model.weights]
+
+
+def _array(v):
+    return np.asarray(v.numpy() if hasattr(v, "numpy") and not hasattr(v, "detach") else v.value.detach().cpu(), "float32")
