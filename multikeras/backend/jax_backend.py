@@ -124,10 +124,9 @@ def _(primals, tangents):
 def _of_power(result, x, y, dx, dy):
     total = jnp.zeros_like(result)
     if dx is not None:
-        still = y == 0
-        total += dx * jnp.where(still, 0, y * jnp.power(jnp.where(still, 1, x), y - 1))
+        total += dx * (y * jnp.power(x, jnp.where(y == 0, 1, y) - 1))
     if dy is not None:
-        total += dy * jnp.where((x == 0) & (y >= 0), 0, result * jnp.log(x))
+        total += dy * (result * jnp.log(jnp.where(x == 0, 1, x)))
     return total
 
 

@@ -88,12 +88,11 @@ def _summed(x, like):
 
 
 def _derived(f, derivatives):
-    """Return `f(x, y)` with `derivatives(upstream, result, x, y)`, where TensorFlow's own are others than elsewhere."""
+    """Return `f(x, y)` with `derivatives(upstream, x, y)`, where TensorFlow's own are others than elsewhere."""
 
     @tf.custom_gradient
     def derived(x, y):
-        result = f(x, y)
-        return result, lambda g: tuple(_summed(d, v) for d, v in zip(derivatives(g, result, x, y), (x, y)))
+        return f(x, y), lambda g: tuple(_summed(d, v) for d, v in zip(derivatives(g, x, y), (x, y)))
 
     def run(x, y):
         if x.dtype in _DERIVED and (recorded() or not tf.executing_eagerly()):
@@ -106,21 +105,20 @@ def _derived(f, derivatives):
 def _shared(compare):
     """Return the derivatives of maximum or minimum: a half each where both are equal."""
 
-    def derivatives(g, result, x, y):
-        g = tf.where(R.Equal(x=x, y=y), g / 2, g)
-        return tuple(tf.where(compare(x=a, y=b), g, tf.zeros((), g.dtype)) for a, b in ((x, y), (y, x)))
+    def derivatives(g, x, y):
+        g, zeros = R.Select(condition=R.Equal(x=x, y=y), x=g / 2, y=g), R.ZerosLike(x=g)
+        return tuple(R.Select(condition=compare(x=a, y=b), x=g, y=zeros) for a, b in ((x, y), (y, x)))
 
     return derivatives
 
 
-def _of_power(g, result, x, y):
-    still, one = R.Equal(x=y, y=tf.zeros((), y.dtype)), tf.ones((), x.dtype)
-    by_base = tf.where(still, tf.zeros_like(g), g * y * R.Pow(x=tf.where(still, one, x), y=y - one))
-    flat = (x == 0) & (y >= 0)
-    return by_base, tf.where(flat, tf.zeros_like(g), g * result * R.Log(x=tf.where(flat, one, x)))
+def _of_power(g, x, y):
+    one = tf.ones((), x.dtype)
+    by_base = g * y * R.Pow(x=x, y=tf.where(y == 0, one, y) - one)
+    return by_base, g * R.Pow(x=x, y=y) * R.Log(x=tf.where(x == 0, one, x))
 
 
-def _of_angle(g, result, y, x):
+def _of_angle(g, y, x):
     g = g / tf.where((x == 0) & (y == 0), tf.ones((), x.dtype), x * x + y * y)
     return g * x, -g * y
 
@@ -128,9 +126,8 @@ def _of_angle(g, result, y, x):
 @tf.custom_gradient
 def _lu(x):
     """Return the factors of square matrices and their permutation; TensorFlow itself has no derivative of them."""
-    factors, permutation = tf.linalg.lu(x)
-
     def pull(g, _):
+        factors, permutation = _lu(x)  # anew, so that it is differentiated too in derivatives of derivatives
         # From d(P x) = dL U + L dU: the strict lower part of L^-1 d(P x) U^-1 is of L, the rest of U.
         upper = tf.linalg.band_part(factors, 0, -1)
         eye = tf.eye(tf.shape(x)[-1], dtype=x.dtype)
@@ -143,7 +140,7 @@ def _lu(x):
         back = tf.argsort(permutation)
         return tf.gather(inner, back, batch_dims=x.shape.rank - 2, axis=-2)
 
-    return (factors, permutation), pull
+    return tuple(tf.linalg.lu(x)), pull
 
 
 def _axes(x, axis):

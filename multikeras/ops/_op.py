@@ -204,7 +204,11 @@ def _build(
             first = convert_together(B, first, inexact) if promote else [convert(B, x) for x in first]
             return (first, *args[1:])
         if promote:
-            return (*convert_together(B, args[:tensors], inexact, saturate), *args[tensors:])
+            xs = convert_together(B, args[:tensors], inexact, saturate)
+            if takes_numbers and B is current and all(type(x) in _NUMBERS for x in args[1:3]):
+                if dtypes.is_inexact(B.dtype(xs[0])):
+                    xs[1:] = map(float, args[1:3])
+            return (*xs, *args[tensors:])
         converted = [convert(B, x) for x in args[:tensors]]
         if inexact:
             converted = [
@@ -332,7 +336,10 @@ def _build(
                 if promote and type(xs[0]) in natives and xs[0].dtype in native_inexact:
                     # Python numbers beside a tensor: bounds of `clip`.
                     if takes_numbers and type(xs[1]) in _NUMBERS and type(xs[2]) in _NUMBERS:
-                        return implementation(*args, **kwargs)
+                        try:
+                            return implementation(xs[0], float(xs[1]), float(xs[2]), *args[tensors:], **kwargs)
+                        except Exception as error:
+                            refuse(error, args, kwargs)
                     xs = [current.asarray(x, current.dtype(xs[0])) if type(x) in (float, int) else x for x in xs]
                     args = (*xs, *args[tensors:])
                 if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):
