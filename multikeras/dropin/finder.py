@@ -187,7 +187,10 @@ class Finder(importlib.abc.MetaPathFinder):
         below = _path_below_keras(fullname)
         if below is None:
             return tensorflow_stub.find_spec(fullname, _spec)
-        module = inner(below) if fullname.startswith("keras.src.") else served(below)
+        if fullname == "keras.src":  # a module of its own: what is imported below becomes its attribute, not one of `keras`
+            module = Served("", served("")._sources)  # type: ignore[union-attr]
+        else:
+            module = inner(below) if fullname.startswith("keras.src.") else served(below)
         if module is None:
             # `from keras.layers import X` comes here for an X that is no attribute, as does `import keras.X`. Without
             # name= this error is not taken for "X is no submodule", and its text reaches the user.

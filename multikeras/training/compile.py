@@ -8,6 +8,7 @@ from multikeras.core import tree
 from multikeras.losses.loss import Loss, LossFunctionWrapper
 from multikeras.metrics.metric import Metric
 from multikeras.metrics.reductions import Mean, MeanMetricWrapper
+from multikeras.training import labels
 
 _ACCURACY = {
     "binary": metrics.BinaryAccuracy, "sparse": metrics.SparseCategoricalAccuracy, "categorical": metrics.CategoricalAccuracy
@@ -124,6 +125,7 @@ class CompiledLoss:
         self.built = False
         self.metrics: list[Mean] = []
         self.parts: list[_Part] = []
+        self._limits: list[labels.Limit] = []
 
     def build(self, y_pred: Any, y_true: Any = None) -> None:
         """Fit losses and weights to the outputs; "crossentropy" by the shapes of targets and outputs."""
@@ -142,8 +144,20 @@ class CompiledLoss:
             self.metrics = [Mean(name="loss") for _ in self.parts]
             for metric, part in zip(self.metrics, self.parts):
                 metric.name = f"{part.name}_loss"  # may hold a '/', which paths of variables may not
+        self._like = tree.map_structure(lambda _: 0, y_pred)
+        self._limits = labels.limits_of(self.parts, lambda path: _at(y_pred, path))
         del self._y_pred, self._y_true
         self.built = True
+
+    def check_labels(self, batch: Any) -> Any:
+        """Return a batch; ValueError if it holds class numbers beyond the classes of the output they are for."""
+        if self._limits and isinstance(batch, tuple) and len(batch) > 1 and batch[1] is not None:
+            targets = self._like_outputs(batch[1], self._like, "y")
+            for limit in self._limits:
+                given = _at(targets, limit.path)
+                if given is not None:
+                    labels.check(limit, given)
+        return batch
 
     def _parts_of(self, loss: Any, weight: Any, y_pred: Any, path: tuple) -> Iterator[_Part]:
         if loss is None:

@@ -2,6 +2,7 @@
 
 import itertools
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from multikeras import config
@@ -14,15 +15,16 @@ from multikeras.training.programs import to_native
 class Epochs:
     """A source cut into epochs of a number of steps."""
 
-    def __init__(self, source: Source, steps: int | None, first: int = 0):
-        self.first = first
+    def __init__(self, source: Source, steps: int | None, check: Callable | None = None):
+        self.first = 0
+        self._convert = to_native if check is None else lambda batch: to_native(check(batch))
         cap = config.max_steps_per_epoch()
         self.source, self.steps = source, steps
         limits = [n for n in (steps, cap) if n]
         self.limit = min(limits) if limits else None
         self.running: Any = None
         self.empty = False
-        self.began, self.taken = first, 0
+        self.began, self.taken = 0, 0
         self.tracked = False
         self._position: dict[str, Any] | None = None
 
@@ -34,7 +36,7 @@ class Epochs:
 
     def _following(self, batches):
         try:
-            for batch, position in overlapped(batches, to_native, self._now if self.tracked else _nothing):
+            for batch, position in overlapped(batches, self._convert, self._now if self.tracked else _nothing):
                 self._position = position
                 yield batch
         finally:

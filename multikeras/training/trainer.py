@@ -4,6 +4,7 @@ import contextlib
 import inspect
 import threading
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -243,12 +244,13 @@ class Trainer(Steps):
             source, steps_per_epoch, validation_steps = source.first(config.overfit_batches()), None, None
             validation = None if validation is None else source
         self._prepare(source, training=True)
+        self._check_labels(validation)
         steps = steps_of(source, steps_per_epoch)
         verbose = _verbosity(callbacks, verbose)
         each = callbacks_module.CallbackList.of(callbacks, self, add_history=True, add_progbar=verbose != 0,
                                                 verbose=verbose, epochs=epochs, steps=steps)  # fmt: skip
         self.stop_training = False
-        run = Run(self, each, Epochs(source, steps_per_epoch), validation, initial_epoch)
+        run = Run(self, each, Epochs(source, steps_per_epoch, self._label_check(source)), validation, initial_epoch)
         run.validation_steps = None if validation is None else steps_of(validation, validation_steps)
         object.__setattr__(self, "_run", run)
         try:
@@ -428,7 +430,7 @@ class Trainer(Steps):
         self.stop_evaluating = False
         each.on_test_begin()
         self.reset_metrics()
-        logs = self._run_epoch("test_step", Epochs(source, steps), 0, each, "test")
+        logs = self._run_epoch("test_step", Epochs(source, steps, self._label_check(source)), 0, each, "test")
         each.on_test_end(logs)
         return logs
 
@@ -553,11 +555,21 @@ class Trainer(Steps):
             self._the_programs().accepted.add(kind)
         if training is None:
             return
+        self._check_labels(source)
         if training and self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
         elif self.optimizer is not None and self.optimizer.built:
             _check_same_variables(self)
         self._watch_trainable()
+
+    def _check_labels(self, source: Source | None) -> None:
+        """Look at all labels of arrays at once; those of other data are looked at batch by batch."""
+        if self._compiled_loss is not None and isinstance(source, Arrays) and not source.on_host:
+            self._compiled_loss.check_labels(source._data)
+
+    def _label_check(self, source: Source) -> Callable | None:
+        looked_at = isinstance(source, Arrays) and not source.on_host
+        return None if looked_at or self._compiled_loss is None else self._compiled_loss.check_labels
 
     def _watch_trainable(self) -> None:
         """Drop compiled steps when other variables became trainable since."""

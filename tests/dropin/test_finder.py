@@ -180,3 +180,12 @@ def test_a_star_gives_public_names_and_no_files():
         print("attention" in globals(), "adaptive" in globals())
         """)
     assert lines == ["relu Dense Sequential ExponentialDecay", "False False"]
+
+
+def test_files_inside_keras_do_not_take_the_place_of_its_public_modules():
+    lines = output("""
+        import keras
+        import keras.src.optimizers
+        print(keras.optimizers.schedules.ExponentialDecay.__name__, keras.src.optimizers.Adam is keras.optimizers.Adam)
+        """)
+    assert lines == ["ExponentialDecay True"]

@@ -85,6 +85,38 @@ def test_arrays_of_no_rows_are_refused_by_all(trained, method):
         getattr(trained, method)(X[:0], verbose=0)
 
 
+def classifier(loss="sparse_categorical_crossentropy", **options):
+    mk.utils.set_random_seed(0)
+    model = mk.Sequential([mk.Input((6,)), layers.Dense(3, "softmax")])
+    model.compile("sgd", loss, **options)
+    return model
+
+
+@pytest.mark.parametrize("label", [3, -1])
+def test_a_label_beyond_the_classes_is_an_error_before_it_counts(label):
+    model, good = classifier(), np.arange(scenarios.ROWS) % 3
+    bad = good.copy()
+    bad[20] = label
+    before = model.get_weights()
+    words = f"holds the label {label} .* 3 classes"
+    for call in (
+        lambda: model.fit(X, bad, verbose=0),
+        lambda: model.fit(X, good, validation_data=(X, bad), verbose=0),
+        lambda: model.evaluate(X, bad, verbose=0),
+        lambda: model.train_on_batch(X, bad),
+        lambda: model.fit(iter([(X[16:], bad[16:])]), verbose=0),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+    for a, b in zip(before, model.get_weights()):
+        np.testing.assert_array_equal(a, b)
+    assert np.isfinite(model.fit(X, good, verbose=0).history["loss"][0])
+    lenient = classifier(mk.losses.SparseCategoricalCrossentropy(ignore_class=label))
+    rest = np.delete(np.arange(scenarios.ROWS), 20)
+    found = lenient.evaluate(X, bad, batch_size=44, verbose=0)
+    np.testing.assert_allclose(found, lenient.evaluate(X[rest], good[rest], batch_size=43, verbose=0), rtol=1e-5)
+
+
 class Boom(Exception):
     pass
 
