@@ -174,6 +174,14 @@ torch.library.register_fake(
 )
 
 
+def _leaves(items):
+    for item in items:
+        if isinstance(item, (list, tuple)):
+            yield from _leaves(item)
+        else:
+            yield item
+
+
 class TorchBackend(TorchPrograms):
     """Primitives by torch functions; see `Backend` for what each does."""
 
@@ -283,14 +291,7 @@ class TorchBackend(TorchPrograms):
         return x.view(dtype) if dtype in _AS_INTEGER else x
 
     def _from_sequence(self, x, dtype):
-        def leaves(items):
-            for item in items:
-                if isinstance(item, (list, tuple)):
-                    yield from leaves(item)
-                else:
-                    yield item
-
-        flat = list(leaves(x))
+        flat = list(_leaves(x))
         kinds = set(map(type, flat))
         if dtype is None:
             others = {(i if hasattr(i, "dtype") else np.asarray(i)).dtype for i in flat if type(i) not in _SCALARS}
