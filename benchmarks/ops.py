@@ -259,7 +259,7 @@ PAGE = """# Benchmarks of ops, layers and optimizers
 Written by `python benchmarks/ops.py --backends jax torch tensorflow` and `python benchmarks/layers.py --backends ...`. They
 run multikeras, the framework by itself and Keras 3.15.1 in one process, in turns, on one CPU thread, in float32.
 
-A cell is **ours / native**, then Keras / native, then the time of the native call: below 1 is faster than the framework.
+A cell is **ours / native**, then Keras / native, then the CPU time of the native call: below 1 is faster than the framework.
 Forward is an eager call. Backward is forward and backward together, as in training: eager on torch, compiled by `jax.jit` and
 `tf.function` (not XLA). Calls of a few microseconds show what a call through Python costs; figures vary by some 10 % from run
 to run."""

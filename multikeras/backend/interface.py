@@ -112,6 +112,7 @@ class Backend:
     # Elementwise, two arguments of one dtype, shapes that broadcast; dtype kept, bool for equal and less.
     # `add` of bools is or, `multiply` of bools is and. `divide` receives inexact dtypes. `floor_divide` and `mod` round
     # towards minus infinity (sign of the divisor). `maximum` and `minimum` hand NaN on. `right_shift` is arithmetic.
+    # Derivatives: a half each of equals in `maximum` and `minimum`, 0 of `abs` at 0, of x**0 and of `arctan2` of zeros.
     # `complex(re, im)` returns the complex dtype of two floats. Bitwise functions receive bools and integers.
     add: Binary
     subtract: Binary

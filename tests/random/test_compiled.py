@@ -8,6 +8,8 @@ from multikeras import config, ops, random
 from multikeras.backend import current
 
 LOGITS = ops.zeros((2, 5))
+pytestmark = [pytest.mark.slow] if current.name == "jax" else []  # it compiles for each
+
 DRAWS = {
     "uniform": lambda seed: random.uniform((3, 2), -1.0, 2.0, seed=seed),
     "normal": lambda seed: random.normal((3, 2), seed=seed),
