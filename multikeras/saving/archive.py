@@ -118,7 +118,7 @@ def read(path: Path, custom_objects=None, compile: bool = True, safe_mode: bool 
         size = weights.seek(0, os.SEEK_END)
         with checked.allowance(size, path), checked.located(name), scope.BlankScope() as blank:
             model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
-        if not hasattr(model, "load_own_variables"):
+        if not (state.is_layer(model) and state.has_state(model)):
             raise ValueError(f"{name} describes a {type(model).__name__}, not a model.")
         with checked.hdf5(weights, at_once=False) as file, checked.located(weights.name):
             source = h5.H5Source(file)

@@ -24,6 +24,8 @@ LARGER = 16
 """How many times larger than its weights in the file a model may be, plus `ROOM`: float32 from float16, slots of an optimizer."""
 MOST_OBJECTS = 10**6
 """Groups, data sets and attributes in a file; dicts and lists in a config."""
+MOST_MEMBERS = 10**4
+"""Files in an archive."""
 DEEPEST = 200
 """Levels of groups, or of brackets in a config."""
 MOST_CONFIG_BYTES = 2**28
@@ -177,6 +179,8 @@ def _check_data_set(item: Any, place: str, tally: _Tally) -> None:
     stored = item.get_storage_size()
     shape = item.shape or ()
     declared = _bytes_of(shape, kind.get_size()) if item.get_space().get_simple_extent_type() != h5py.h5s.NULL else 0
+    if layout.get_layout() == h5py.h5d.CHUNKED:  # a chunk is unpacked as a whole, however little of it the shape takes
+        declared = max(declared, _bytes_of(layout.get_chunk(), kind.get_size()))
     whole = layout.get_layout() == h5py.h5d.CONTIGUOUS
     if whole and stored not in (declared, 0):
         tally.refuse(place, f"stores {stored} bytes for a shape of {declared}")
@@ -279,6 +283,8 @@ def _short(value: Any) -> str:
 def members(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
     """Return the members of a zip file by name, once their names, sizes and kinds were checked."""
     infos = archive.infolist()
+    if len(infos) > MOST_MEMBERS:
+        raise ValueError(f"{str(path)!r} is refused: it has {len(infos)} members, more than {MOST_MEMBERS}.")
     size = os.stat(path).st_size
     found: dict[str, zipfile.ZipInfo] = {}
     unpacked = 0

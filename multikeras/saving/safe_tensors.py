@@ -146,11 +146,14 @@ class Tensors:
         expected = str(self.metadata.get("crc32", "")).split(",") if "crc32" in self.metadata and self.entries else []
         if not expected:
             return
+        if len(expected) != len(self.entries):
+            problem = f"it has {len(expected)} checksums for {len(self.entries)} tensors"
+            raise ValueError(f"{self.name} is damaged: {problem}. Use another copy.")
         names = sorted(self.entries, key=lambda name: (-numpy_dtype(self.entries[name][0]).itemsize, name))
         with ThreadPoolExecutor() as threads:
             found = list(threads.map(self._sum, names))
         damaged = [name for name, a, b in zip(names, found, expected) if a != b]
-        if damaged or len(expected) != len(names):
+        if damaged:
             raise ValueError(f"{self.name} is damaged: the checksum is wrong of {', '.join(damaged[:5])}. Use another copy.")
 
     def _sum(self, name: str) -> str:

@@ -94,6 +94,8 @@ def load_model(
         )
     if not path.exists():
         raise ValueError(f"load_model: File not found: filepath={str(path)!r}. Please ensure the file is an accessible one.")
+    if not path.is_file() and not path.is_dir():
+        raise ValueError(f"load_model: filepath={str(path)!r} is neither a file nor a folder, but a device or a pipe.")
     if path.suffix in _LEGACY and not path.is_dir():
         with checked.located(repr(str(path))):
             return legacy_h5.read_model(path, custom_objects, compile, safe_mode)

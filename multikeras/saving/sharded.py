@@ -196,6 +196,9 @@ def _open(path: Path, outer: contextlib.ExitStack) -> dict[str, Any]:
             text = path.read_bytes()
             try:
                 names = _files(checked.config(text, repr(str(path))), path)
+                odd = [name for name in names if path.with_name(name).exists() and not path.with_name(name).is_file()]
+                if odd:
+                    raise ValueError(f"{str(path)!r} is refused: {odd[0]!r}, which it lists, is no file.")
                 found = {name: stack.enter_context(open(path.with_name(name), "rb")) for name in names}
                 same = all(os.path.samestat(os.fstat(f.fileno()), os.stat(path.with_name(n))) for n, f in found.items())
             except FileNotFoundError as error:

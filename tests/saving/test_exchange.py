@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -88,23 +89,32 @@ def _run(package, name, folder, *arguments):
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
+def _unread(lines, folder):
+    """Return which files of a folder were not read well: (name, ending)."""
+    return {(line["name"], line["ending"]) for line in lines if line["problems"] and line["from"] == folder}
+
+
 @pytest.mark.slow
 def test_every_writer_and_every_reader(tmp_path):
-    """Each package on each backend writes the whole zoo and reads what all others wrote; Keras need not read what it cannot."""
+    """Each package on each backend that is installed writes the whole zoo; on this backend both packages read it.
+
+    Keras need not read of ours what it cannot read of its own.
+    """
     pytest.importorskip("keras")
+    here = backend.current.name
     sides = [(package, name) for package in ("multikeras", "keras") for name in _installed()]
-    folders = [f"{package}-{name}" for package, name in sides]
-    for (package, name), folder in zip(sides, folders):
-        _run(package, name, tmp_path, "write", folder)
-    problems, count = [], 0
-    for package, name in sides:
-        sources = [f for f in folders if package == "multikeras" or f.startswith("multikeras")]
-        for line in _run(package, name, tmp_path, "read", *sources):
-            count += 1
-            if line["problems"] and not (package == "keras" and (line["name"], line["ending"]) in KERAS_CANNOT_READ):
-                problems.append((f"{package}-{name}", line))
-    assert problems == []
-    assert count > 500
+    ours, theirs = ([f"{package}-{name}" for package, name in sides if package == wanted] for wanted in ("multikeras", "keras"))
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda side: _run(*side, tmp_path, "write", "-".join(side)), sides))
+        ours_read = threads.submit(_run, "multikeras", here, tmp_path, "read", *ours, *theirs)
+        theirs_read = threads.submit(_run, "keras", here, tmp_path, "read", f"keras-{here}", *ours)
+    read = ours_read.result()
+    assert [line for line in read if line["problems"]] == []
+    assert len(read) > 100 * len(sides)
+    read = theirs_read.result()
+    excused = {*KERAS_CANNOT_READ, *_unread(read, f"keras-{here}")}
+    assert {ending for _, ending in excused} <= {".h5"}
+    assert [line for line in read if line["problems"] and (line["name"], line["ending"]) not in excused] == []
 
 
 def test_shards_hold_no_more_than_they_may_and_take_turns(tmp_path):

@@ -1,9 +1,12 @@
 """What a file may make us do: sizes, counts and depths are held against what it is, before they cost anything."""
 
 import json
+import os
+import struct
 import time
 
 import crafted
+import h5py
 import numpy as np
 import pytest
 
@@ -143,6 +146,56 @@ def test_containers_inside_themselves(tmp_path):
     again.load_weights(tmp_path / "m.weights.h5")
     found = again(np.ones((1, 3)))
     np.testing.assert_array_equal(mk.ops.convert_to_numpy(expected), mk.ops.convert_to_numpy(found))
+
+
+def test_a_chunk_larger_than_its_shape(tmp_path):
+    """It is unpacked as a whole: 256 MB from a small file."""
+    model = crafted.model()
+    path = tmp_path / "crafted.weights.h5"
+    model.save_weights(path)
+    with h5py.File(path, "r+") as h5:
+        shape = h5[crafted.KERNEL].shape
+        del h5[crafted.KERNEL]
+        h5.create_dataset(crafted.KERNEL, shape, "f4", maxshape=(None, None), chunks=(2**13, 2**13), compression="gzip")[0, 0] = 1
+    with pytest.raises(ValueError, match=r"crafted\.weights\.h5.*shape bomb"):
+        model.load_weights(path)
+
+
+def test_archives_of_very_many_files(tmp_path):
+    members = crafted.unpacked(crafted.with_config(tmp_path, lambda config: config))
+    members |= {f"assets/{i}": b"" for i in range(10**4)}
+    with pytest.raises(ValueError, match=r"crafted\.keras.*members"):
+        mk.saving.load_model(crafted.packed(tmp_path / "crafted.keras", members))
+
+
+def test_what_is_no_model(tmp_path):
+    adam = {"module": "keras.optimizers", "class_name": "Adam", "config": {}, "registered_name": None}
+    with pytest.raises(ValueError, match=r"crafted\.keras.*not a model"):
+        mk.saving.load_model(crafted.with_config(tmp_path, lambda _: adam))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_pipes_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match=r"m\.keras.*pipe"):
+        mk.saving.load_model(tmp_path / "m.keras")
+    path = tmp_path / "m.weights.json"
+    path.write_text(json.dumps({"weight_map": {"/vars": "m.keras"}}))
+    with pytest.raises(ValueError, match=r"m\.weights\.json.*no file"):
+        crafted.model().load_weights(path)
+
+
+def test_more_tensors_than_checksums(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = crafted.model()
+    model.save_weights(path)
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length]) | {"more": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+    with pytest.raises(ValueError, match=r"m\.safetensors.*checksums for"):
+        model.load_weights(path)
 
 
 @pytest.mark.slow
