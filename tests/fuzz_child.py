@@ -50,26 +50,30 @@ def outcome(path: Path, model, expected: list | None) -> str:
         return f"WRONG {type(error).__name__} {error} after {spent:.1f} s".replace("\n", " ")[:400]
 
 
-def main(name: str, kind: str, first: int, last: int) -> None:
+def main(cases: int, first: int, *jobs: str) -> None:
+    """Load `cases` files of each job, "file=kind", from case `first` of them all on."""
     warnings.simplefilter("ignore")
     folder = Path(tempfile.mkdtemp())
     model, files = mutations.originals(folder)
-    weights = mutations.load(folder / name, model)
-    expected = weights if kind == "bytes" and not name.startswith("bare") else None
-    mutate = mutations.STRUCTURAL[name] if kind == "structural" else mutations.damaged
+    weights = {name: mutations.load(folder / name, model) for name in files}
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     signal.signal(signal.SIGALRM, too_slow)
-    for i in range(first, last):
-        (folder / name).write_bytes(mutate(files[name], random.Random(f"{name} {kind} {i}")))
-        print("begin", i, flush=True)
+    for case in range(first, cases * len(jobs)):
+        name, kind = jobs[case // cases].split("=")
+        mutate = mutations.STRUCTURAL[name] if kind == "structural" else mutations.damaged
+        (folder / name).write_bytes(mutate(files[name], random.Random(f"{name} {kind} {case % cases}")))
+        expected = weights[name] if kind == "bytes" and not name.startswith("bare") else None
+        print("begin", case, flush=True)
         signal.alarm(SECONDS)
         result = outcome(folder / name, model, expected)
         signal.alarm(0)
-        print("end", i, result, flush=True)
+        print("end", case, result, f"({name} {kind} {case % cases})", flush=True)
+        if case % cases == cases - 1:
+            (folder / name).write_bytes(files[name])
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -1,5 +1,6 @@
 """The graph between symbolic tensors, put in order once and run as a flat list of calls."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,12 +62,9 @@ class Graph:
         self.operations: list[Operation] = sorted(
             operations.values(), key=lambda op: (-depths[id(op)], seen_first[id(op)])
         )
-        names = [op.name for op in self.operations]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(
-                    f"Model: the name {name!r} is used {names.count(name)} times. All operation names must be unique."
-                )
+        for name, count in Counter(op.name for op in self.operations).items():
+            if count > 1:
+                raise ValueError(f"Model: the name {name!r} is used {count} times. All operation names must be unique.")
 
     def _depths(self, sources) -> dict[int, int]:
         node_depth: dict[int, int] = {}

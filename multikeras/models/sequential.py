@@ -31,6 +31,7 @@ class Sequential(Model):
     def __init__(self, layers=None, trainable=True, name=None):
         Model.__init__(self, trainable=trainable, name=name)
         self._stack: list[Layer] = []
+        object.__setattr__(self, "_names", set())
         object.__setattr__(self, "_functional", None)
         if layers is not None:
             for layer in layers if isinstance(layers, (list, tuple)) else [layers]:
@@ -50,7 +51,7 @@ class Sequential(Model):
                     f"Sequential.add: only layers can be added, got {layer!r}. Wrap a function in a Lambda layer."
                 )
             raise ValueError(f"Sequential.add: only layers can be added, got {layer!r} of type {type(layer).__name__}.")
-        if any(x.name == layer.name for x in self._stack):
+        if layer.name in self._names:
             raise ValueError(
                 f"Sequential.add: model {self.name!r} already has a layer named {layer.name!r}. All layers need unique names."
             )
@@ -64,6 +65,7 @@ class Sequential(Model):
         if not self._stack and layer._shape_from_arguments is not None and not isinstance(layer, InputLayer):
             self._stack.append(InputLayer(batch_shape=layer._shape_from_arguments))
         self._stack.append(layer)
+        self._names.update(x.name for x in self._stack[-2:])
         self._forget()
         if rebuild:
             self._rebuild()
@@ -73,6 +75,7 @@ class Sequential(Model):
         if not self._stack:
             raise ValueError(f"Sequential.pop: model {self.name!r} has no layers.")
         layer = self._stack.pop()
+        self._names.discard(layer.name)
         self._forget()
         if rebuild:
             self._rebuild()
