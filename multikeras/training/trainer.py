@@ -295,13 +295,15 @@ class Trainer(Compiling):
         total = steps_of(source, steps)
         each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=verbose != 0,
                                                 verbose=verbose, epochs=1, steps=total)  # fmt: skip
-        single = self._the_programs().single("predict_step")
+        programs, epochs, stride = self._the_programs(), Epochs(source, steps), max(self.steps_per_execution, 1)
+        single = programs.single("predict_step")
         self.stop_predicting = False
         each.on_predict_begin()
         parts: list[Any] = []
-        stride = max(self.steps_per_execution, 1)
         with current.no_gradients(), contextlib.closing(source):
-            for i, batch in enumerate(Epochs(source, steps).native(0)):
+            if stride == 1 and not each.callbacks and (arrays := epochs.chunkable()):
+                parts += programs.predicted(arrays, epochs)
+            for i, batch in enumerate(() if parts else epochs.native(0)):
                 if i % stride == 0:
                     each.on_predict_batch_begin(i)
                 parts.append(single(batch))
