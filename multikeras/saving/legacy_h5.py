@@ -262,7 +262,8 @@ def _load_slots(optimizer: Any, arrays: _Arrays) -> None:
     stored.pop("learning_rate", None)
     count = len(optimizer._trainable_variables)
     ours = [v for v in optimizer.variables if v is not optimizer._iterations and v is not optimizer._learning_rate]
-    columns = [names for names in stored.values() if len(names) == count]
+    # SGD of Keras 2 kept momenta even without momentum: where there are no slots none are wanted.
+    columns = [names for names in stored.values() if len(names) == count and ours]
     if counter is None or not count or len(columns) * count != len(ours):
         raise ValueError(f"the file has {sorted(stored)} for it, the model {len(ours)} variables.")
     slots: dict[str, list] = {}

@@ -77,8 +77,8 @@ def load_parts(
         if id(part) in skipped:
             continue
         store, variables = source.part(path), state.own_variables(part)
-        if store is None and not variables:
-            continue
+        if store is None and not (variables and state.is_layer(part)):
+            continue  # a file of weights alone has nothing for the optimizer
         store = _Nothing() if store is None else store
         plain = is_by_position(part)
         if plain and (state.is_layer(part) or len(store) == len(variables)):

@@ -1,6 +1,7 @@
 """Checkpoints in the folders of Orbax: numbered steps, each with arrays and, for whole models, the architecture."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 
 from multikeras.core import serialization
 from multikeras.core.stored import Stored
-from multikeras.saving import loading, state
+from multikeras.saving import checked, loading, state
 
 _MARK = "_CHECKPOINT_METADATA"  # a file that Orbax writes into every step
 
@@ -101,7 +102,9 @@ def load_weights(model: Any, path: str | os.PathLike, skip_mismatch: bool = Fals
     """Read a step, the last one of a folder of steps, into a model; ValueError leaves the model as it was."""
     library = checkpoint_library()
     manager, step = _open(path)
-    with manager:
+    with library.CheckpointManager(manager.directory, item_handlers={"state": library.StandardCheckpointHandler()}) as looked:
+        _check_sizes(looked.item_metadata(step)["state"], Path(manager.directory) / str(step))
+    with manager, checked.located(repr(str(path))):
         found = manager.restore(step, args=library.args.Composite(state=library.args.StandardRestore()))["state"]
     return loading.load_parts(model, _Step(found), skip_mismatch)
 
@@ -116,9 +119,25 @@ def load_model(path: str | os.PathLike, custom_objects: Any = None, compile: boo
                 f"{str(path)!r} holds weights only: make the model, then read them with model.load_weights({str(path)!r})."
             )
         text = manager.restore(step, args=library.args.Composite(model=library.args.JsonRestore()))["model"]["config"]
-    config = json.loads(text)
+    name = f"the config in {str(path)!r}"
+    config = checked.config(text, name)
     if not compile:
         config["compile_config"] = None
-    model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
+    with checked.allowance(_bytes_of(Path(manager.directory) / str(step)), path), checked.located(name):
+        model = serialization.deserialize_keras_object(config, custom_objects, safe_mode=safe_mode)
+    if not (state.is_layer(model) and state.has_state(model)):
+        raise ValueError(f"{name} describes a {type(model).__name__}, not a model.")
     load_weights(model, path)
     return model
+
+
+def _check_sizes(arrays: Any, step: Path) -> None:
+    """Hold what the arrays of a step declare against the bytes that are there."""
+    declared = sum(math.prod(int(n) for n in x.shape) * np.dtype(x.dtype).itemsize for x in arrays.values())
+    stored = _bytes_of(step)
+    if declared > checked.EXPANSION * stored + checked.ROOM:
+        raise ValueError(f"{str(step)!r} is refused: its arrays declare {declared} bytes, its files have {stored}.")
+
+
+def _bytes_of(folder: Path) -> int:
+    return sum(found.stat().st_size for found in folder.rglob("*") if found.is_file())

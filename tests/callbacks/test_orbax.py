@@ -55,6 +55,18 @@ def test_weights_alone_and_best_only(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_step_is_checked_as_any_file(tmp_path):
+    pytest.importorskip("orbax.checkpoint")
+    keep = callbacks.OrbaxCheckpoint(tmp_path / "steps", save_on_background=False)
+    model().fit(X, Y, epochs=1, verbose=0, callbacks=[keep])
+    config = next((tmp_path / "steps").glob("*/model/metadata"))
+    good = config.read_text()
+    config.write_text(good.replace('\\"units\\": 3', '\\"units\\": 3000000000'))
+    assert config.read_text() != good
+    with pytest.raises(ValueError, match=r"steps.*takes \d+ bytes"):
+        saving.load_model(tmp_path / "steps")
+
+
 def test_without_orbax_the_error_says_how_to_get_it(monkeypatch, tmp_path):
     real = builtins.__import__
 
