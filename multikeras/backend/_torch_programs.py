@@ -25,6 +25,7 @@ INEXACT = frozenset(DTYPE[name] for name in dtypes.ALL if dtypes.is_inexact(name
 
 _EAGER_SECONDS = 0.3
 """How long a step runs eagerly before it is recorded: as long as recording takes."""
+_TURN_SECONDS = 0.05
 
 _map = functools.partial(optree.tree_map, none_is_leaf=True, namespace="multikeras")
 _flatten = functools.partial(optree.tree_flatten, none_is_leaf=True, namespace="multikeras")
@@ -327,6 +328,43 @@ class TorchPrograms(Backend):
             if recordings[key] is None:
                 return eagerly(leaves, spec, start, stop, shared)
             return recordings[key](leaves, start, stop, constants, stores)
+
+        return run
+
+    def map_batches(self, f, variables):
+        recordings: dict = {}
+
+        def run(xs, like):
+            (leaves, spec), (first, form) = _flatten(xs), _flatten(like)
+            if scope.stack.redirect is not None or not all(isinstance(x, torch.Tensor) for x in (*leaves, *first)):
+                return None
+            outputs = [y.new_empty((len(leaves[0]), *y.shape)) for y in first]
+
+            def one(slices, _):
+                results = _flatten(f(spec.unflatten(slices[: len(leaves)])))[0]
+                for output, y in zip(slices[len(leaves) :], results, strict=True):
+                    output.copy_(y)
+
+            tensors, stores = [*leaves, *outputs], [v.store for v in variables]
+            key = spec, form, *((x.shape[1:], x.dtype, x.device) for x in tensors)
+            start = 0
+            if key not in recordings:
+                try:
+                    recordings[key] = record(one, [x[0] for x in tensors], [], stores)
+                    start = 1
+                except NotRecordable:
+                    recordings[key] = None
+            if recordings[key] is None:
+                return None
+            count = 1
+            while start < len(leaves[0]):
+                began = time.perf_counter()
+                stop = min(start + count, len(leaves[0]))
+                recordings[key](tensors, start, stop, [], stores)
+                # Python comes to its turn, for the user to interrupt it.
+                count *= 2 if time.perf_counter() - began < _TURN_SECONDS else 1
+                start = stop
+            return form.unflatten(outputs)
 
         return run
 

@@ -526,6 +526,14 @@ class Backend:
         """
         raise NotImplementedError
 
+    def map_batches(self, f: Callable, variables: Sequence[Any]) -> Callable | None:
+        """Return a function `run(xs, like)` that gives `f(x)` for all slices along the leading axis of the tree `xs`.
+
+        `f` does nothing but compute on tensors and may write `variables`; `like` is what it gave for the first slice.
+        The results are stacked; None, from here or from `run`, says that calling `f` for each is as good.
+        """
+        return None
+
     def no_gradients(self) -> AbstractContextManager:
         """Keep nothing for a backward pass inside a `with` block."""
         return nullcontext()

@@ -10,12 +10,14 @@ import numpy as np
 from multikeras import config
 from multikeras.backend import current, dtypes
 from multikeras.core import tree
-from multikeras.training.data.arrays import dense, from_foreign, is_foreign
+from multikeras.training.data.arrays import Arrays, dense, from_foreign, is_foreign
 from multikeras.training.logs import Kept, UnknownShape
 from multikeras.training.purity import is_pure
 
 _DISPATCH_SECONDS = 0.05
 _MOST_STEPS = 4096
+_SINGLE_SECONDS = 0.3
+"""How long predictions are made batch by batch before a program for many is worth its making."""
 
 
 def to_native(batch: Any) -> Any:
@@ -41,12 +43,13 @@ class Programs:
 
     def __init__(self, model: Any):
         self.model = model
-        self.compiled: dict[Any, Callable] = {}
+        self.compiled: dict[Any, Any] = {}
         self.accepted: set[Any] = set()
         """Kinds of arrays that were found to fit the model."""
         self.seconds_per_step: dict[str, float] = {}
         self.kept: dict[str, Kept] = {}
         self.chunkless: set[str] = set()
+        self.seconds_predicting = 0.0
 
     def _compile_option(self) -> bool | str:
         return self.model._jit_compile
@@ -109,6 +112,40 @@ class Programs:
         """Return how many steps make a dispatch of some tens of milliseconds."""
         seconds = self.seconds_per_step.get(step)
         return 1 if seconds is None else max(1, min(_MOST_STEPS, math.ceil(_DISPATCH_SECONDS / max(seconds, 1e-7))))
+
+    def predicted(self, arrays: Arrays, epochs: Any) -> list:
+        """Return the outputs for all batches: one by one for a while, then many as one where that gains something."""
+        single, parts, done = self.single("predict_step"), [], 0
+        total = min(arrays.full_batches, epochs.limit or arrays.full_batches)
+        for batch in epochs.native(0):
+            began = time.perf_counter()
+            parts.append(single(batch))
+            self.seconds_predicting += time.perf_counter() - began
+            done += 1
+            if self.seconds_predicting > _SINGLE_SECONDS and done < total:
+                outputs = self._together(arrays, done, total, parts[-1])
+                if outputs is not None:
+                    return [*parts, outputs, *(single(batch) for batch in epochs.native(0, skip=total))]
+        return parts
+
+    def _together(self, arrays: Arrays, first: int, stop: int, like: Any) -> Any:
+        """Return the outputs for the batches `first` to `stop` as one, None where single steps are as good."""
+        if "together" not in self.compiled:
+            function = self._without_leftovers(self.model.step_function("predict_step"))
+            chosen = self._compile_option() == "auto" and not self.model.run_eagerly and is_pure(self.model)
+            self.compiled["together"] = current.map_batches(function, self.model.variables) if chosen else None
+        size = arrays.batch_size
+
+        def cut(a):
+            return None if a is None else current.reshape(a[first * size : stop * size], (stop - first, size, *a.shape[1:]))
+
+        if self.compiled["together"] is None:
+            return None
+        outputs = self.compiled["together"](tree.map_structure(cut, arrays.tensors), like)
+        if outputs is None:
+            self.compiled["together"] = None
+            return None
+        return tree.map_structure(lambda y: current.reshape(y, (y.shape[0] * y.shape[1], *y.shape[2:])), outputs)
 
     def _without_leftovers(self, function: Callable) -> Callable:
         """Return a step that forgets the losses layers added: they belong to its trace."""

@@ -147,3 +147,21 @@ def test_compiled_steps_train_alike(model):
         assert "done" in RECORDED[before:], RECORDED[before:]
     for a, b in zip(compiled, apart):
         np.testing.assert_allclose(a, b, rtol=5e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_predictions_together_are_those_of_single_batches(model, monkeypatch):
+    made = MODELS[model]()
+    made = made if isinstance(made, mk.Model) else mk.Sequential([mk.Input((6,)), *made])
+    x = host.normal((1, 0), (105, 6))
+    apart = made.predict(x, batch_size=10, verbose=0)
+    monkeypatch.setattr(importlib.import_module("multikeras.training.programs"), "_SINGLE_SECONDS", 0.0)
+    before = len(RECORDED)
+    together = made.predict(x, batch_size=10, verbose=0)
+    if EAGER:
+        assert RECORDED[before:] == ["done"]
+    np.testing.assert_array_equal(together, apart)
+    made.set_weights([w * 0.5 for w in made.get_weights()])
+    changed = made.predict(x, batch_size=10, verbose=0)
+    assert len(RECORDED) == before + EAGER
+    np.testing.assert_array_equal(changed[:10], made.predict_on_batch(x[:10]))

@@ -78,7 +78,10 @@ def test_memory_is_flat(what):
         "predict": (lambda: model.predict(X[:1], verbose=0), 1000),
         "call": (lambda: model(X[:1]), 1000),
     }[what]
-    objects, size = growth(run, times)
+    for _ in range(3):  # what is made once, like the recording of a step, falls into one of them
+        objects, size = growth(run, times)
+        if objects < 1000 and size < 12 * MEGABYTE:
+            return
     assert objects < 1000, f"{objects} objects are left after {times} calls"
     assert size < 12 * MEGABYTE, f"{size / MEGABYTE:.1f} MB are left after {times} calls"
 
