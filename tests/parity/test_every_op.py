@@ -48,7 +48,8 @@ UNLIKE = {
     "bitwise_right_shift": "as above", "gammainc": "of 0 and 0: 0 or NaN", "lu_factor of 4 x 3": "of singular matrices",
     "segment_min": "torch counts uint64 in int64", "threshold": "numpy has no -1 of unsigned integers",
     **dict.fromkeys("inv solve solve_triangular cholesky cholesky_inverse".split(), "numpy has no bfloat16 to solve in"),
-    "arange": "of bools: JAX's own words", "scatter": "of bools: JAX's own words", "resize of bytes": "rounds floats, whose last bit differs", "scale_and_translate": "as above",
+    "arange": "of bools: words of JAX", "scatter": "of bools: words of JAX",
+    "resize of bytes": "rounds floats, whose last bit differs", "scale_and_translate": "as above",
 }  # fmt: skip
 """Where dtypes beyond those of the row are not the same, and why."""
 
