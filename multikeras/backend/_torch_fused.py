@@ -377,14 +377,18 @@ class TorchFused(TorchBackend):
                               flash_attention=None, attn_logits_soft_cap=None):  # fmt: skip # 4.1, 4.4 (causal)
         composed = (
             query.dtype not in _FLOATS or any(x.ndim != 4 for x in (query, key, value))
-            or attn_logits_soft_cap is not None or query.shape[2] != key.shape[2]
-            or (is_causal and (mask is not None or bias is not None))
+            or attn_logits_soft_cap is not None or query.shape[2] % key.shape[2]
             or not (scale is None or isinstance(scale, float))
         )  # fmt: skip
         if composed:
             return super().dot_product_attention(
                 query, key, value, bias, mask, scale, is_causal, flash_attention, attn_logits_soft_cap
             )
+        if query.shape[2] != key.shape[2]:
+            key, value = (x.repeat_interleave(query.shape[2] // key.shape[2], 2) for x in (key, value))
+        if is_causal and (mask is not None or bias is not None):
+            seen = torch.ones((query.shape[1], key.shape[1]), dtype=torch.bool, device=query.device).tril()
+            mask, is_causal = seen if mask is None else self.asarray(mask).bool() & seen, False
         bias = None if bias is None else self.asarray(bias).to(query.dtype)
         if mask is not None:
             # Finite, so that a row that sees nothing stays a number.

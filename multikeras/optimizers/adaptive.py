@@ -67,10 +67,7 @@ class Adadelta(Optimizer):
 
 def _mean_unbiased(slot: Any, new: Any, share: float, step: Any) -> Any:
     """Move the running mean `slot` towards `new` and return it divided by its expectation for constant input."""
-    mean = frozen(slot)
-    mean = mean + (new - mean) * (1 - share)
-    slot.assign(mean)
-    return mean / (1 - ops.power(ops.cast(share, mean.dtype), step))
+    return rules.moved(current, slot, new, share) / rules.bias(current, share, step)
 
 
 class _Moments(Optimizer):

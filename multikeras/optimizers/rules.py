@@ -23,6 +23,19 @@ def value(B: Backend, variable: Variable) -> Any:
     return B.stop_gradient(B.read(variable.value))
 
 
+def moved(B: Backend, slot: Variable, new: Any, share: float) -> Any:
+    """Move a running mean towards `new`, keeping `share` of the old one, and return it."""
+    mean = value(B, slot)
+    mean = mean + (new - mean) * (1 - share)
+    slot.assign(mean)
+    return mean
+
+
+def bias(B: Backend, share: float, step: Any) -> Any:
+    """Return the expectation of a running mean, started at 0, of what is constantly 1."""
+    return 1 - B.power(B.full((), share, B.dtype(step)), step)
+
+
 @rule
 def sgd_step(
     B, gradients: Sequence, variables: Variables, momentums: Variables | None, learning_rate: Any, momentum: float, nesterov: bool
@@ -57,18 +70,14 @@ def adam_step(
     `iterations` is the number of updates before this one, an int tensor.
     """
     for i, (g, v) in enumerate(zip(gradients, variables)):
-        dtype = v.dtype
-        t = B.cast(iterations, dtype) + 1
-        unbias = B.sqrt(1 - B.power(B.full((), beta_2, dtype), t)) / (1 - B.power(B.full((), beta_1, dtype), t))
-        m, s = value(B, momentums[i]), value(B, velocities[i])
-        m = m + (g - m) * (1 - beta_1)
-        s = s + (g * g - s) * (1 - beta_2)
-        momentums[i].assign(m)
-        velocities[i].assign(s)
+        t = B.cast(iterations, v.dtype) + 1
+        unbias = B.sqrt(bias(B, beta_2, t)) / bias(B, beta_1, t)
+        m = moved(B, momentums[i], g, beta_1)
+        s = moved(B, velocities[i], g * g, beta_2)
         if maxima is not None:
             s = B.maximum(value(B, maxima[i]), s)
             maxima[i].assign(s)
-        v.assign(value(B, v) - m * (B.cast(learning_rate, dtype) * unbias) / (B.sqrt(s) + epsilon))
+        v.assign(value(B, v) - m * (B.cast(learning_rate, v.dtype) * unbias) / (B.sqrt(s) + epsilon))
 
 
 @rule
@@ -146,12 +155,10 @@ def adamax_step(
 ) -> None:
     """Go down mean gradients over the largest recent one (Kingma and Ba, 2014)."""
     for g, v, momentum, norm in zip(gradients, variables, momentums, norms):
-        m = value(B, momentum)
-        m = m + (g - m) * (1 - beta_1)
-        momentum.assign(m)
+        m = moved(B, momentum, g, beta_1)
         largest = B.maximum(value(B, norm) * beta_2, B.abs(g))
         norm.assign(largest)
-        rate = B.cast(learning_rate, v.dtype) / _bias(B, beta_1, B.cast(iterations, v.dtype) + 1)
+        rate = B.cast(learning_rate, v.dtype) / bias(B, beta_1, B.cast(iterations, v.dtype) + 1)
         v.assign(value(B, v) - m * rate / (largest + epsilon))
 
 
@@ -175,13 +182,10 @@ def nadam_step(
         t = B.cast(iterations, dtype) + 1
         now, then = nadam_momentum(B, beta_1, t), nadam_momentum(B, beta_1, t + 1)
         so_far = B.cast(product, dtype)
-        m, s = value(B, momentum), value(B, velocity)
-        m = m + (g - m) * (1 - beta_1)
-        s = s + (g * g - s) * (1 - beta_2)
-        momentum.assign(m)
-        velocity.assign(s)
+        m = moved(B, momentum, g, beta_1)
+        s = moved(B, velocity, g * g, beta_2)
         ahead = m * (then / (1 - so_far * then)) + g * ((1 - now) / (1 - so_far))
-        down = ahead * B.cast(learning_rate, dtype) / (B.sqrt(s / _bias(B, beta_2, t)) + epsilon)
+        down = ahead * B.cast(learning_rate, dtype) / (B.sqrt(s / bias(B, beta_2, t)) + epsilon)
         v.assign(value(B, v) - down)
 
 
@@ -199,8 +203,3 @@ def lion_step(
 def nadam_momentum(B: Backend, beta_1: float, step: Any) -> Any:
     """Return Nadam's momentum at a step, a float tensor that counts from 1: it grows in the first steps."""
     return beta_1 * (1 - 0.5 * B.power(B.full((), 0.96, B.dtype(step)), step))
-
-
-def _bias(B: Backend, share: float, step: Any) -> Any:
-    """Return the expectation of a running mean, started at 0, of what is constantly 1."""
-    return 1 - B.power(B.full((), share, B.dtype(step)), step)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from keras_oracle import derivatives
+from keras_oracle.closeness import assert_close
 
 from multikeras import losses, ops
 
@@ -66,8 +67,8 @@ LOSSES = [
 ]  # fmt: skip
 
 
-def assert_close(ours, theirs):
-    np.testing.assert_allclose(np.asarray(ops.convert_to_numpy(ours)), to_numpy(theirs), rtol=2e-5, atol=1e-6)
+def assert_same(ours, theirs):
+    assert_close(ops.convert_to_numpy(ours), to_numpy(theirs))
 
 
 def to_numpy(x):
@@ -77,24 +78,24 @@ def to_numpy(x):
 @pytest.mark.parametrize(("name", "arguments"), CASES)
 def test_function(keras, name, arguments):
     ours = getattr(losses, name)(TRUE, PRED, **arguments)
-    assert_close(ours, getattr(keras.losses, name)(TRUE, PRED, **arguments))
+    assert_same(ours, getattr(keras.losses, name)(TRUE, PRED, **arguments))
 
 
 @pytest.mark.parametrize("arguments", [{}, {"from_logits": True}, {"ignore_class": 1}])
 def test_sparse_crossentropy(keras, arguments):
     ours = losses.SparseCategoricalCrossentropy(**arguments)(CLASSES, PRED)
-    assert_close(ours, keras.losses.SparseCategoricalCrossentropy(**arguments)(CLASSES, PRED))
+    assert_same(ours, keras.losses.SparseCategoricalCrossentropy(**arguments)(CLASSES, PRED))
 
 
 @pytest.mark.parametrize("arguments", [{}, {"remove_diagonal": False, "gamma": 20.0, "margin": 0.2}])
 def test_circle(keras, arguments):
     embeddings = PRED / np.linalg.norm(PRED, axis=1, keepdims=True)
-    assert_close(losses.Circle(**arguments)(CLASSES, embeddings), keras.losses.Circle(**arguments)(CLASSES, embeddings))
+    assert_same(losses.Circle(**arguments)(CLASSES, embeddings), keras.losses.Circle(**arguments)(CLASSES, embeddings))
 
 
 def test_generalized_crossentropy(keras):
     ours = losses.CategoricalGeneralizedCrossEntropy(0.7)(CLASSES, PRED)
-    assert_close(ours, keras.losses.CategoricalGeneralizedCrossEntropy(0.7)(CLASSES, PRED))
+    assert_same(ours, keras.losses.CategoricalGeneralizedCrossEntropy(0.7)(CLASSES, PRED))
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "mean_with_sample_weight", "sum_over_batch_size", "none", None])
@@ -103,7 +104,7 @@ def test_reduction(keras, reduction, weights):
     if reduction == "mean_with_sample_weight" and isinstance(weights, float):
         pytest.skip("Keras divides by one weight, not by that of all samples")
     ours = losses.MeanAbsoluteError(reduction=reduction)(TRUE, PRED, sample_weight=weights)
-    assert_close(ours, keras.losses.MeanAbsoluteError(reduction=reduction)(TRUE, PRED, sample_weight=weights))
+    assert_same(ours, keras.losses.MeanAbsoluteError(reduction=reduction)(TRUE, PRED, sample_weight=weights))
 
 
 @pytest.mark.parametrize("reduction", ["sum", "sum_over_batch_size", "mean_with_sample_weight"])
@@ -116,7 +117,7 @@ def test_mask(keras, reduction, weights):
         predicted = convert(PRED)
         predicted._keras_mask = convert(mask)
         results.append(package.MeanSquaredError(reduction=reduction)(TRUE, predicted, sample_weight=weights))
-    assert_close(*results)
+    assert_same(*results)
 
 
 @pytest.mark.gradients
@@ -127,10 +128,10 @@ def test_class_and_its_gradient(keras, name, arguments, true, predicted, weights
         pytest.skip("the samples themselves are reduced")
     weights = None if weights is None else np.array(weights[: len(true)], "float32")
     ours, theirs = getattr(losses, name)(**arguments), getattr(keras.losses, name)(**arguments)
-    assert_close(ours(true, predicted, weights), theirs(true, predicted, weights))
+    assert_same(ours(true, predicted, weights), theirs(true, predicted, weights))
     found = derivatives.ours(lambda p: ours(true, p, weights), predicted)
     expected = derivatives.keras_s(lambda p: theirs(true, p, weights), predicted)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * max(np.abs(expected).max(), 1e-3))
+    assert_close(found, expected)
 
 
 NOT_IN_THE_GRID = {"Loss": "the base class"}

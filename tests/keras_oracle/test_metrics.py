@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from keras_oracle.closeness import assert_close
 
 from multikeras import losses, metrics, ops
 
@@ -71,10 +72,10 @@ def run(package, name, arguments, true, pred, weights):
 def test_two_batches(keras, name, arguments, true, pred, weights):
     ours = run(metrics, name, arguments, true, pred, weights)
     theirs = run(keras.metrics, name, arguments, true, pred, weights)
-    np.testing.assert_allclose(ops.convert_to_numpy(ours.result()), to_numpy(theirs.result()), rtol=2e-5, atol=1e-6)
+    assert_close(ops.convert_to_numpy(ours.result()), to_numpy(theirs.result()))
     assert [v.path.rpartition("/")[2] for v in ours.variables] == [v.path.rpartition("/")[2] for v in theirs.variables]
     for a, b in zip(ours.variables, theirs.variables):
-        np.testing.assert_allclose(a.numpy(), to_numpy(b.value), rtol=2e-5, atol=1e-5)
+        assert_close(a.numpy(), to_numpy(b.value))
     ours.reset_state()
     assert all((v.numpy() == 0).all() for v in ours.variables)
 
@@ -83,7 +84,7 @@ def test_two_batches(keras, name, arguments, true, pred, weights):
 def test_regions(keras, name, arguments, true, pred):
     ours = run(metrics, name, arguments, true, pred, None)
     theirs = run(keras.metrics, name, arguments, true, pred, None)
-    np.testing.assert_allclose(ops.convert_to_numpy(ours.result()), to_numpy(theirs.result()), rtol=2e-5)
+    assert_close(ops.convert_to_numpy(ours.result()), to_numpy(theirs.result()))
 
 
 COMBINE = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}

@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+from keras_oracle.closeness import assert_close
 
 from multikeras import layers, ops
 from multikeras.backend import current
@@ -41,7 +42,7 @@ def agree(make, *args, calls=1, **call):
         convert = ops.convert_to_numpy if package is layers else keras.ops.convert_to_numpy
         results.append([np.asarray(convert(t)) for t in flat(y)])
     for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        assert_close(ours, theirs)
 
 
 # Keras on jax forgets zero_output_for_mask when it unrolls, and starts from the first state instead of zeros as the

@@ -34,7 +34,7 @@ def positions(x: Any, axis: int) -> Any:
 
 
 def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], mask: Any = None, drop: Any = None,
-           scores_too: bool = False, flash: bool | None = None) -> tuple[Any, Any]:  # fmt: skip
+           scores_too: bool = False, flash: bool | None = None, causal: bool = False) -> tuple[Any, Any]:  # fmt: skip
     """Return what each target attends to, and the scores if asked for.
 
     Args:
@@ -44,6 +44,7 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], mask: Any = 
         drop: Function applied to the scores.
         scores_too: Whether the scores are wanted.
         flash: Whether the fused kernel is required, forbidden (False) or used where it can be (None).
+        causal: Whether a target sees no source after itself.
 
     Returns output, of the shape of `query` but for the last size, and the scores (batch..., heads, targets...,
     sources...) or None.
@@ -53,7 +54,12 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], mask: Any = 
     if rank == 4 and drop is None and not scores_too and query.shape[-1] == value.shape[-1]:
         if mask is not None and len(mask.shape) == 3:
             mask = ops.expand_dims(mask, 1)
-        return ops.dot_product_attention(query, key, value, mask=mask, scale=scale, flash_attention=flash), None
+        output = ops.dot_product_attention(
+            query, key, value, mask=mask, scale=scale, is_causal=causal, flash_attention=flash
+        )
+        return output, None
+    if causal:
+        mask = combined_mask(query, key, None, None, None, mask, True, None)
     letters = iter(string.ascii_lowercase)
     targets = [next(letters) for _ in range(rank - 2)]
     sources = [next(letters) if axis in axes else letter for axis, letter in enumerate(targets)]

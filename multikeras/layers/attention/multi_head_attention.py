@@ -18,6 +18,8 @@ class Attending(Layer):
     not_in_config = ("flash_attention",)
     also_in_config = ("activity_regularizer",)
     _axes: tuple[int, ...] = (1,)
+    num_repeats = 1
+    """Heads of the query that share one of key and value."""
 
     def _set_up(self, flash_attention: bool | None, dropout: float, sliding_window: int | None) -> None:
         self._flash_attention = is_flash_attention_enabled() if flash_attention is None else flash_attention
@@ -64,17 +66,25 @@ class Attending(Layer):
         self._output_dense.build(inner)
         self._dropout_layer = Dropout(self.dropout, dtype=self.dtype_policy, seed=self.seed)
 
-    def _attended(self, query, key, value, mask, training, scores_too, keys_of=None):
+    def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
+             return_attention_scores=False, training=None, use_causal_mask=False):  # fmt: skip
+        # An override of a subclass gets all in one mask; otherwise the causal one, which grows with the square, is never made.
+        apart = use_causal_mask and type(self)._compute_attention is Attending._compute_attention
+        mask = combined_mask(
+            query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask and not apart, self.sliding_window
+        )
+        more = {"return_attention_scores": True} if return_attention_scores else {}
+        if apart:
+            more["use_causal_mask"] = True
         gate = self._gate_dense(query) if self.use_gate else None
-        query, key, value = self._query_dense(query), self._key_dense(key), self._value_dense(value)
-        if keys_of:
-            key, value = (ops.repeat(x, keys_of, axis=2) for x in (key, value))
-        more = {"return_attention_scores": True} if scores_too else {}
+        query, key, value = self._query_dense(query), self._key_dense(value if key is None else key), self._value_dense(value)
+        if self.num_repeats > 1:
+            key, value = (ops.repeat(x, self.num_repeats, axis=2) for x in (key, value))
         output, scores = self._compute_attention(query, key, value, mask, training, **more)
         if gate is not None:
             output = output * ops.sigmoid(gate)
         output = self._output_dense(output)
-        return (output, scores) if scores_too else output
+        return (output, scores) if return_attention_scores else output
 
     def _compute_attention(self, query, key, value, attention_mask=None, training=None,
                            return_attention_scores=False, use_causal_mask=False):  # fmt: skip
@@ -84,12 +94,10 @@ class Attending(Layer):
                 f"{type(self).__name__} {self.name!r}: flash attention computes no scores. Leave return_attention_scores "
                 "False, or make the layer with flash_attention=False."
             )
-        if use_causal_mask:
-            attention_mask = combined_mask(query, key, None, None, None, attention_mask, True, None)
         drop = (lambda s: self._dropout_layer(s, training=training)) if training and self.dropout > 0 else None
         return attend(
             ops.convert_to_tensor(query), ops.convert_to_tensor(key), ops.convert_to_tensor(value), self._axes,
-            attention_mask, drop, return_attention_scores, self._flash_attention,
+            attention_mask, drop, return_attention_scores, self._flash_attention, use_causal_mask,
         )  # fmt: skip
 
     def compute_mask(self, query, mask=None, query_mask=None, **kwargs):
@@ -191,14 +199,6 @@ class MultiHeadAttention(Attending):
             (query_shape[-1],) if self.output_shape is None else self.output_shape,
         )
 
-    def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
-             return_attention_scores=False, training=None, use_causal_mask=False):  # fmt: skip
-        mask = combined_mask(
-            query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, self.sliding_window
-        )
-        key = value if key is None else key
-        return self._attended(query, key, value, mask, training, return_attention_scores)
-
     @property
     def query_dense(self):
         """The projection of queries."""
@@ -276,11 +276,3 @@ class GroupedQueryAttention(Attending):
             {"query": many, "key": few, "gate": many, "value": few},
             (query_shape[-1],),
         )
-
-    def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
-             return_attention_scores=False, training=None, use_causal_mask=False):  # fmt: skip
-        mask = combined_mask(
-            query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask, self.sliding_window
-        )
-        key = value if key is None else key
-        return self._attended(query, key, value, mask, training, return_attention_scores, self.num_repeats)
