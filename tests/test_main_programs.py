@@ -47,7 +47,7 @@ model.add(Flatten())
 model.add(Dense(128, activation="relu"))
 model.add(Dense(10, activation="softmax"))
 model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
-model.fit(images[:1400], labels[:1400], epochs=2, batch_size=32, validation_data=(images[1400:], labels[1400:]))
+model.fit(images[:1400], labels[:1400], epochs=4, batch_size=32, validation_data=(images[1400:], labels[1400:]))
 print("accuracy", model.evaluate(images[1400:], labels[1400:], verbose=0)[1])
 """
 
