@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import multikeras
-from multikeras import config, ops, random
+from multikeras import ops, random
 from multikeras.backend import current
 
 LOGITS = ops.zeros((2, 5))
@@ -22,14 +22,6 @@ DRAWS = {
     "dropout": lambda seed: random.dropout(ops.ones((40,)), 0.5, seed=seed),
     "shuffle": lambda seed: random.shuffle(ops.arange(20), seed=seed),
 }
-
-
-@pytest.fixture(params=["native", "portable"])
-def mode(request):
-    before = config.random_mode()
-    config.set_random(request.param)
-    yield request.param
-    config.set_random(before)
 
 
 def test_no_op_is_forgotten():

@@ -13,14 +13,6 @@ from multikeras.random import host
 N = 20000
 
 
-@pytest.fixture(params=["native", "portable"])
-def mode(request):
-    before = config.random_mode()
-    config.set_random(request.param)
-    yield request.param
-    config.set_random(before)
-
-
 def draw(name, *args, **kwargs):
     return ops.convert_to_numpy(getattr(random, name)(*args, **kwargs)).astype("float64")
 
