@@ -8,7 +8,7 @@ from multikeras import optimizers
 from multikeras.backend import current
 from multikeras.core import serialization
 from multikeras.metrics.reductions import Mean
-from multikeras.training.compile import CompiledLoss, CompiledMetrics
+from multikeras.training.compiled import CompiledLoss, CompiledMetrics
 from multikeras.training.logs import CompileMetricsFace
 from multikeras.training.step import Steps
 

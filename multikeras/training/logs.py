@@ -8,7 +8,7 @@ from multikeras import metrics
 from multikeras.backend import current, dtypes
 from multikeras.core import tree
 from multikeras.core.variable import Variable
-from multikeras.training.compile import CompiledMetrics
+from multikeras.training.compiled import CompiledMetrics
 
 
 class CompileMetricsFace(metrics.Metric):
