@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import mmap
 import time
 from pathlib import Path
 
@@ -89,7 +90,8 @@ def test_memory_is_flat(what):
 def test_the_measure_sees_a_leak():
     class Knot:
         def __init__(self):
-            self.self, self.data = self, np.ones(4096)
+            self.self, self.data = self, mmap.mmap(-1, 32768)  # not of memory that was used before
+            self.data.write(b"x" * 32768)
 
     objects, size = growth(Knot, 1000)
     assert objects >= 1000
