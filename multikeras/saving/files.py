@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import os
 import re
 import secrets
@@ -58,14 +59,7 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
         with _named(target):
             for place in (*temporary.rglob("*"), temporary):
                 _sync(place)
-            if not target.exists():
-                os.rename(temporary, target)
-            elif not _exchange(temporary, target):
-                # Where the system cannot swap two folders, a kill just here leaves the old one under its temporary name.
-                old = temporary.with_name(temporary.name + "-old")
-                os.rename(target, old)
-                os.rename(temporary, target)
-                os.rename(old, temporary)
+            _take_place(temporary, target)
             _sync(target.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -153,6 +147,21 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _take_place(temporary: Path, target: Path) -> None:
+    """Give a folder the name `target`; one that has it already, perhaps of a moment ago, becomes `temporary`."""
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        if not _exchange(temporary, target):
+            # Where the system cannot swap two folders, a kill just here leaves the old one under its temporary name.
+            old = temporary.with_name(temporary.name + "-old")
+            os.rename(target, old)
+            os.rename(temporary, target)
+            os.rename(old, temporary)
 
 
 def _exchange(a: Path, b: Path) -> bool:

@@ -205,9 +205,10 @@ def test_what_killed_writers_left_is_removed_in_time(tmp_path):
 def test_threads_that_save_to_one_path(tmp_path, ending):
     path = place(tmp_path, ending)
     models = [model(value) for value in (1, 2, 3)]
-    errors = []
+    errors, go = [], threading.Barrier(3)
 
     def write(built):
+        go.wait()
         try:
             for _ in range(3):
                 save(built, path)
