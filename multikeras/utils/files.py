@@ -1,5 +1,8 @@
 """Downloads with a checked hash, and archives unpacked without trusting their members."""
 
+import bz2
+import contextlib
+import gzip
 import hashlib
 import lzma
 import os
@@ -11,6 +14,7 @@ import urllib.error
 import urllib.parse
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -170,22 +174,30 @@ def extract_archive(path: str | os.PathLike, folder: str | os.PathLike = ".", ar
         if kind not in _ARCHIVES:
             raise ValueError(f"archive_format={kind!r} is unknown. Expected one of {', '.join(_ARCHIVES)}, auto.")
         recognize, unpack = _ARCHIVES[kind]
-        if recognize(path):
+        with _damage_told(path):
+            recognized = recognize(path)
+        if recognized:
             _unpack_beside(path, folder, unpack)
             return True
     return False
+
+
+@contextlib.contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise  # of the system, not of a module that unpacks
+        raise ValueError(f"{path} is damaged: {error}. Nothing was unpacked.") from error
 
 
 def _unpack_beside(path: Path, folder: Path, unpack: Any) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f"{folder.name}.tmp-", dir=folder.parent))
     try:
-        try:
+        with _damage_told(path):
             unpack(path, staging)
-        except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError) as error:
-            if getattr(error, "errno", None) is not None:
-                raise  # of the system, not of a module that unpacks
-            raise ValueError(f"{path} is damaged: {error}. Nothing was unpacked.") from error
         if folder.is_dir():
             shutil.copytree(staging, folder, dirs_exist_ok=True)
         else:
@@ -237,6 +249,22 @@ class _Members:
             place.chmod(0o644 | (mode & 0o111))
 
 
+def _is_tar(path: Path) -> bool:
+    """Whether a file is a tar archive, compressed or not; compressed and damaged raises."""
+    if tarfile.is_tarfile(path):
+        return True
+    with open(path, "rb") as file:
+        start = file.read(max(map(len, _COMPRESSED)))
+    for magic, opened in _COMPRESSED.items():
+        if start.startswith(magic):
+            with opened(path) as file:
+                _read_to_end(path, file)
+    return False
+
+
+_COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+
+
 def _unpack_tar(path: Path, folder: Path) -> None:
     members = _Members(path)
     with tarfile.open(path) as archive:
@@ -249,12 +277,12 @@ def _unpack_tar(path: Path, folder: Path) -> None:
 
 
 def _read_to_end(path: Path, file: Any) -> None:
-    """Read what follows the last member: a compressed stream has its checksum at its end."""
+    """Read what is left of a compressed stream: its checksum stands at its end."""
     left = MAX_UNPACKED_BYTES
     while block := file.read(_CHUNK):
         left -= len(block)
         if left < 0:
-            raise ValueError(f"{path}: more than {MAX_UNPACKED_BYTES} bytes follow its last member. Nothing was unpacked.")
+            raise ValueError(f"{path}: more than {MAX_UNPACKED_BYTES} bytes follow its members. Nothing was unpacked.")
 
 
 def _unpack_zip(path: Path, folder: Path) -> None:
@@ -271,5 +299,5 @@ def _unpack_zip(path: Path, folder: Path) -> None:
 
 _FILE_OR_FOLDER = (0, 0o10, 0o04)
 """The kinds of Unix files that may be in an archive; 0 where it was not made on Unix."""
-_ARCHIVES = {"tar": (tarfile.is_tarfile, _unpack_tar), "zip": (zipfile.is_zipfile, _unpack_zip)}
+_ARCHIVES = {"tar": (_is_tar, _unpack_tar), "zip": (zipfile.is_zipfile, _unpack_zip)}
 _ARCHIVES["tar.gz"] = _ARCHIVES["tar.bz2"] = _ARCHIVES["tgz"] = _ARCHIVES["tar"]

@@ -1,11 +1,13 @@
 """get_file: downloads are whole and as hashed, archives cannot write outside their folder."""
 
+import gzip
 import hashlib
 import io
 import os
 import tarfile
 import zipfile
 
+import numpy as np
 import pytest
 
 from multikeras import utils
@@ -147,14 +149,27 @@ def test_zip_links_are_refused(tmp_path):
         files.extract_archive(tmp_path / "bad.zip", tmp_path / "here")
 
 
-def test_damaged_archives_are_refused_whole(tmp_path):
-    archive = tar(tmp_path / "a.tar.gz", *((f"file{i}", os.urandom(1000)) for i in range(20)))
-    good = archive.read_bytes()
-    for content in (good[: len(good) // 2], good[:5000] + bytes(50) + good[5050:]):
-        archive.write_bytes(content)
+@pytest.mark.parametrize("compression", ["gz", "bz2", "xz"])
+def test_damaged_archives_are_refused_whole(compression, tmp_path):
+    numbers = np.random.default_rng(0)
+    path = tmp_path / f"a.tar.{compression}"
+    with tarfile.open(path, f"w:{compression}") as archive:
+        for i in range(20):
+            member = tarfile.TarInfo(f"file{i}")
+            member.size = 1000
+            archive.addfile(member, io.BytesIO(numbers.bytes(1000)))
+    good = path.read_bytes()
+    damaged = [good[:start] + bytes(50) + good[start + 50 :] for start in range(30, len(good) - 50, 300)]
+    for content in (good[:100], good[: len(good) // 2], good[:-4], *damaged):
+        path.write_bytes(content)
         with pytest.raises(ValueError, match="Nothing was unpacked"):
-            files.extract_archive(archive, tmp_path / "here")
+            files.extract_archive(path, tmp_path / "here")
         assert not (tmp_path / "here").exists()
+
+
+def test_a_compressed_file_that_is_no_archive_is_left(tmp_path):
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"no tar"))
+    assert not files.extract_archive(tmp_path / "a.gz", tmp_path / "here")
 
 
 def test_executables_stay_executable(tmp_path):
