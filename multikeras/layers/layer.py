@@ -25,6 +25,7 @@ from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.remat import remat_mode
 from multikeras.metrics.metric import Metric
 from multikeras.random.seed_generator import SeedGenerator
+from multikeras.regularizers.regularizers import penalty_a_row
 
 _NATIVE = current.Tensor
 _NATIVE_MODULES = current.native_modules
@@ -342,7 +343,7 @@ class Layer(Weights, current.Module, Operation):
         if self.activity_regularizer is not None:
             for x in tree.flatten(outputs):
                 if current.is_tensor(x):
-                    self.add_loss(self.activity_regularizer(x))
+                    self.add_loss(penalty_a_row(self.activity_regularizer, x))
         if self._supports_masking:
             if previous is not None or _is_overridden(type(self), "compute_mask"):
                 self._set_masks(first, outputs, previous)

@@ -308,8 +308,8 @@ def ifft2(B, x):
     x = _joined(B, x, "ifft2")
     _need_rank("ifft2", x, 2)
     re, im = _parts(B, _fft2(B, B.conj(x)))
-    scale = 1.0 / (x.shape[-1] * x.shape[-2])
-    return re * scale, im * -scale
+    size = float(x.shape[-1] * x.shape[-2])
+    return re / size, im / -size
 
 
 @face(inexact=True)

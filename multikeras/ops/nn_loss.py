@@ -5,6 +5,7 @@ import math
 from multikeras import config
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import Spec, canonical_axis, known
+from multikeras.ops._common import constant
 from multikeras.ops._op import convert, op
 
 
@@ -159,4 +160,4 @@ def psnr(B, x1, x2, max_val):
         raise ValueError(f"psnr: shapes {tuple(x1.shape)} and {tuple(x2.shape)} differ.")
     error = x1 - x2
     peak = B.cast(convert(B, max_val), B.dtype(x1))
-    return (B.log(peak) * 2.0 - B.log(B.mean(error * error))) * (10.0 / math.log(10.0))
+    return (B.log(peak) * 2.0 - B.log(B.mean(error * error))) * constant(B, x1, 10.0 / math.log(10.0))

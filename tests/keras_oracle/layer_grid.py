@@ -171,6 +171,9 @@ def _normalization():
     yield case("RMSNormalization", (1, 2))
     yield case("UnitNormalization")
     yield case("UnitNormalization", (1, 2))
+    yield case("Normalization")
+    yield case("Normalization", (1, 2), invert=True)
+    yield case("Normalization", None, mean=0.5, variance=2.0)
     for name in ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout"):
         yield case(name, 0.5)
     yield case("SpatialDropout2D", 0.5, data_format="channels_first", inputs=(2, 3, 4, 5))
@@ -338,12 +341,19 @@ def built(package, case: Case):
     layer = case.make(package.layers)
     layer(*arrays(case), **case.call)
     rng = np.random.default_rng(1)
-    layer.set_weights([rng.uniform(0.1, 1.0, size=w.shape).astype("float32") for w in layer.weights])
-    forget(layer)
+    set_weights(layer, [rng.uniform(0.1, 1.0, size=w.shape).astype("float32") for w in layer.weights])
     return layer
 
 
-def forget(layer):
+def set_weights(layer, weights):
+    """Set the weights of either package's layer, and what it derives from them; states between batches become zero."""
+    layer.set_weights(weights)
+    if hasattr(layer, "finalize_state"):
+        layer.finalize_state()
+    forget_states(layer)
+
+
+def forget_states(layer):
     """Set the states between batches to zero."""
     if getattr(layer, "stateful", False):
         layer.reset_state()

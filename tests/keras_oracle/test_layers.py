@@ -17,9 +17,9 @@ from keras_oracle.layer_grid import (
     built,
     double,
     flat,
-    forget,
     outputs,
     passed_on,
+    set_weights,
 )  # fmt: skip
 from keras_oracle.layer_grid import CASES as GRID
 
@@ -63,7 +63,10 @@ each_case = pytest.mark.parametrize("index", range(len(CASES)), ids=[str(c) for 
 
 def assert_same_weights(ours, theirs):
     for w, expected in zip(ours.weights, theirs.weights, strict=True):
-        assert_close(ops.convert_to_numpy(w), keras.ops.convert_to_numpy(expected))
+        expected = keras.ops.convert_to_numpy(expected)
+        if w.dtype == "int32":  # which Keras makes int64 on TensorFlow
+            expected = expected.astype("int32")
+        assert_close(ops.convert_to_numpy(w), expected)
 
 
 @each_case
@@ -80,8 +83,7 @@ def restored(*layers):
         yield
     finally:
         for layer, weights in zip(layers, before):
-            layer.set_weights(weights)
-            forget(layer)
+            set_weights(layer, weights)
 
 
 @each_case
@@ -168,7 +170,12 @@ def cases_with_gradients():
 
 
 def updates(index):
-    """Return how many updates are compared: five, but fewer where each of them compiles a loop over time."""
+    """Return how many updates are compared: five, but fewer where each of them compiles a loop over time.
+
+    Keras's stateless calls lose the states between batches: one.
+    """
+    if current.name == "jax" and CASES[index].kwargs.get("stateful"):
+        return 1
     loops = issubclass(getattr(layers, CASES[index].layer), (layers.RNN, layers.Bidirectional))
     return 2 if loops and current.name == "jax" and index not in FIRST_OF_CLASS else 5
 
@@ -233,7 +240,7 @@ def test_a_wrong_layer_is_found():
     index = next(i for i, c in enumerate(CASES) if c.layer == "Dense")
     ours, theirs = pair(index)
     with restored(ours, theirs):
-        ours.set_weights([w + 0.01 for w in ours.get_weights()])
+        set_weights(ours, [w + 0.01 for w in ours.get_weights()])
         with pytest.raises(AssertionError):
             test_outputs_and_state_agree(index)
 

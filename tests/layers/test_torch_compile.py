@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from keras_oracle.layer_grid import CASES, arrays, flat, forget
+from keras_oracle.layer_grid import CASES, arrays, flat, forget_states
 
 import multikeras as mk
 from multikeras import layers, ops
@@ -34,7 +34,7 @@ def agree_when_compiled(layer, inputs, random=False, **how):
     for call in (compiled, lambda *inputs: layer(*inputs, **how)):
         for v, value in zip(layer.variables, before):
             v.assign(value)
-        forget(layer)
+        forget_states(layer)
         found = flat(call(*inputs))
         total = sum(y.sin().sum() for y in found)
         gradients = torch.autograd.grad(total, trained, allow_unused=True) if trained and total.requires_grad else []
