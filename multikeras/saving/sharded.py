@@ -87,7 +87,7 @@ def write(path: Path, model: Any, max_shard_size: float) -> None:
 def _write(path: Path, model: Any, max_shard_size: float) -> None:
     stem = path.name.removesuffix(ENDING)
     old = _listed(path)
-    tag = f"_{secrets.token_hex(3)}" if old or any(path.parent.glob(f"{stem}_00000.weights.h5")) else ""
+    tag = f"_{secrets.token_hex(3)}" if old or path.with_name(f"{stem}_00000.weights.h5").exists() else ""
     names = (path.with_name(f"{stem}{tag}_{i:05d}.weights.h5") for i in range(10**5))
     with contextlib.ExitStack() as stack:
         listing = stack.enter_context(replacing(path))  # entered first, renamed last
