@@ -22,6 +22,15 @@ def validate_float_arg(value: Any, name: str) -> float:
     return float(value)
 
 
+def penalty_a_row(regularizer: Any, outputs: Any) -> Any:
+    """Return what a regularizer gives for the outputs of a layer, divided by their rows: batches of any size weigh alike."""
+    penalty = regularizer(outputs)
+    if len(outputs.shape) == 0:
+        return penalty
+    penalty = ops.convert_to_tensor(penalty)
+    return ops.divide_no_nan(penalty, ops.cast(ops.shape(outputs)[0], penalty.dtype))
+
+
 class L1L2(Regularizer):
     """Add `l1` times the sum of absolute values and `l2` times the sum of squares.
 
