@@ -133,6 +133,12 @@ class Native:
             return optax.apply_updates(params, updates), state, (totals[0] + loss * len(rows), totals[1] + right)
 
         self.step = step
+        @functools.partial(jax.jit, donate_argnums=1)
+        def judge(params, totals, x, y):
+            loss, right = loss_of(params, x, y)
+            return totals[0] + loss * len(x), totals[1] + right
+
+        self.judge = judge
         last = jax.nn.sigmoid if binary else jax.nn.softmax
         self.apply = jax.jit(lambda params, x: last(apply(params, x)))
 
@@ -149,6 +155,13 @@ class Native:
         """Return the outputs for all rows."""
         parts = [self.apply(self.params, self.x[i : i + self.batch]) for i in range(0, len(self.x), self.batch)]
         return np.asarray(jnp.concatenate(parts))
+
+    def evaluate(self):
+        """Return loss and accuracy over all rows."""
+        totals, n = (jnp.zeros(()), jnp.zeros((), "int32")), len(self.x)
+        for i in range(0, n, self.batch):
+            totals = self.judge(self.params, totals, self.x[i : i + self.batch], self.y[i : i + self.batch])
+        return float(totals[0]) / n, float(totals[1]) / n
 
     def one(self):
         """Return a function that predicts one row."""

@@ -115,16 +115,21 @@ class Native:
         self.powers = powers = tf.Variable(0.9), tf.Variable(0.999)
         self.totals = totals = tf.Variable(0.0), tf.Variable(0.0)
 
+        def judged(x, y):
+            out = apply(x)
+            if binary:
+                return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, out)), tf.equal(out > 0, y > 0.5)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, out))
+            return loss, tf.equal(tf.argmax(out, 1, "int32"), y)
+
+        def count(x, loss, right):
+            totals[0].assign_add(loss * tf.cast(tf.shape(x)[0], "float32"))
+            totals[1].assign_add(tf.reduce_sum(tf.cast(right, "float32")))
+
         @tf.function(jit_compile=name in COMPILED or None)
         def step(x, y):
             with tf.GradientTape() as tape:
-                out = apply(x)
-                if binary:
-                    loss = tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(y, out))
-                    right = tf.equal(out > 0, y > 0.5)
-                else:
-                    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, out))
-                    right = tf.equal(tf.argmax(out, 1, "int32"), y)
+                loss, right = judged(x, y)
             for w, g, (m, v) in zip(weights, tape.gradient(loss, weights), slots):
                 tf.raw_ops.ResourceApplyAdam(
                     var=w.handle, m=m.handle, v=v.handle, beta1_power=powers[0], beta2_power=powers[1], lr=1e-3, beta1=0.9,
@@ -132,21 +137,29 @@ class Native:
                 )  # fmt: skip
             powers[0].assign(powers[0] * 0.9)
             powers[1].assign(powers[1] * 0.999)
-            totals[0].assign_add(loss * tf.cast(tf.shape(x)[0], "float32"))
-            totals[1].assign_add(tf.reduce_sum(tf.cast(right, "float32")))
+            count(x, loss, right)
 
-        self.step = step
-        self.set = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(batch).prefetch(2)
+        self.step, self.judge = step, tf.function(lambda x, y: count(x, *judged(x, y)))
+        self.rows_in_order = tf.data.Dataset.from_tensor_slices((x, y))
+        self.set = self.rows_in_order.shuffle(len(x)).batch(batch).prefetch(2)
         last = tf.sigmoid if binary else tf.nn.softmax
         self.apply = tf.function(lambda x: last(apply(x)))
 
     def epochs(self, count):
         """Train for some epochs; return loss and accuracy of the last."""
         for _ in range(count):
-            for total in self.totals:
-                total.assign(0.0)
-            for x, y in self.set:
-                self.step(x, y)
+            found = self._run(self.step, self.set)
+        return found
+
+    def evaluate(self):
+        """Return loss and accuracy over all rows."""
+        return self._run(self.judge, self.rows_in_order.batch(self.batch).prefetch(2))
+
+    def _run(self, step, batches):
+        for total in self.totals:
+            total.assign(0.0)
+        for x, y in batches:
+            step(x, y)
         return float(self.totals[0]) / self.rows, float(self.totals[1]) / self.rows
 
     def predict(self):

@@ -76,14 +76,32 @@ class Native:
                 rows = order[start : start + batch]
                 x, y = self.x[rows], self.y[rows]
                 out = self.model(x)
-                loss = F.binary_cross_entropy(out, y) if self.binary else F.cross_entropy(out, y)
+                loss = self._loss(out, y)
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
                 with torch.no_grad():
                     loss_sum += loss * len(x)
-                    right += (((out > 0.5) == y) if self.binary else (out.argmax(1) == y)).sum()
+                    right += self._right(out, y)
         return float(loss_sum) / rows_in_all, float(right) / rows_in_all
+
+    def _loss(self, out, y):
+        return F.binary_cross_entropy(out, y) if self.binary else F.cross_entropy(out, y)
+
+    def _right(self, out, y):
+        return (((out > 0.5) == y) if self.binary else (out.argmax(1) == y)).sum()
+
+    def evaluate(self):
+        """Return loss and accuracy over all rows."""
+        self.model.eval()
+        with torch.inference_mode():
+            loss_sum, right = torch.zeros(()), torch.zeros(())
+            for i in range(0, len(self.x), self.batch):
+                x, y = self.x[i : i + self.batch], self.y[i : i + self.batch]
+                out = self.model(x)
+                loss_sum += self._loss(out, y) * len(x)
+                right += self._right(out, y)
+        return float(loss_sum) / len(self.x), float(right) / len(self.x)
 
     def predict(self):
         """Return the outputs for all rows."""

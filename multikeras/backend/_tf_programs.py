@@ -42,7 +42,11 @@ try:
 except (ImportError, AttributeError):
     pass
 
+_STEPS_BEFORE_XLA = 16
+"""Steps that a loop takes as a plain graph: XLA's compilation takes seconds, which a short run does not get back."""
+
 nest = tf.nest
+_AGGREGATIONS = {"mean": "MEAN", "sum": "SUM", "only_first_replica": "ONLY_FIRST_REPLICA"}
 DTYPE = {name: tf.as_dtype(name) for name in dtypes.ALL}
 
 
@@ -395,26 +399,32 @@ class Programs(Backend):
 
             return tf.while_loop(lambda i: i < stop, one, (start,), parallel_iterations=1)
 
-        chosen = None if compile == "auto" and self.compiles_by_default else self._compiled(many, compile)
+        decided = compile != "auto" or not self.compiles_by_default
+        program, pays, taken = self._compiled(many, compile is True), False, 0
 
         def run(xs, start, stop, *shared):
-            nonlocal chosen
+            nonlocal decided, program, pays, taken
             given = self._tensors(xs), tf.constant(start), tf.constant(stop), self._tensors(shared)
-            if chosen is not None:
-                return chosen(*given)
-            # XLA pays where it can (if not it says so before it starts), is not slower, and computes the same.
-            before, compiled = (self.convolutions, self.draws), self._compiled(many, True)
-            compiled.get_concrete_function(*given)
-            if self.draws == before[1] and (self.convolutions == before[0] or self.devices("gpu")):
+            if not (decided or taken):
+                # XLA is not slower and computes the same, but for convolutions on CPUs and random numbers.
+                convolutions, draws = self.convolutions, self.draws
+                program.get_concrete_function(*given)
+                pays = self.draws == draws and (self.convolutions == convolutions or bool(self.devices("gpu")))
+            if not decided and pays and taken + stop - start > _STEPS_BEFORE_XLA:
+                decided, between = True, start + _STEPS_BEFORE_XLA - taken
+                compiled = self._compiled(many, True)
+                if between > start:
+                    program(given[0], given[1], tf.constant(between), given[3])
+                given = given[0], tf.constant(between), *given[2:]
                 try:
                     done = compiled(*given)
                 except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-                    pass
+                    pass  # XLA cannot, and says so before it starts
                 else:
-                    chosen = compiled
+                    program = compiled
                     return done
-            chosen = self._compiled(many, False)
-            return chosen(*given)
+            taken += stop - start
+            return program(*given)
 
         return run
 
@@ -444,7 +454,7 @@ class Programs(Backend):
     def synchronize(self, tree):
         tf.test.experimental.sync_devices()
 
-    def make_variable(self, value, trainable, name):
+    def make_variable(self, value, trainable, name, aggregation="none", synchronization="auto"):
         if not isinstance(value, self.Tensor):
             constant = tf.get_static_value(value)
             if constant is None:
@@ -452,7 +462,11 @@ class Programs(Backend):
             value = constant
         name = re.sub(r"[^\w./>-]", "_", name)
         with tf.init_scope():
-            return tf.Variable(value, trainable=trainable, name=name if name[:1].isalnum() else f"v{name}")
+            return tf.Variable(
+                value, trainable=trainable, name=name if name[:1].isalnum() else f"v{name}",
+                aggregation=getattr(tf.VariableAggregation, _AGGREGATIONS.get(aggregation, "NONE")),
+                synchronization=getattr(tf.VariableSynchronization, synchronization.upper()),
+            )  # fmt: skip
 
     def set_trainable(self, store, trainable):
         store._trainable = bool(trainable)
