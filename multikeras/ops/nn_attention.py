@@ -64,12 +64,12 @@ def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None
         return B.einsum("bnts,bsnh->btnh", B.cast(B.softmax(logits, -1), dtype), value)
 
     a_row = heads * source * (batch if isinstance(batch, int) else 1) if isinstance(source, int) else None
-    if B.has_values and a_row is not None and isinstance(target, int) and a_row * target > _MOST_LOGITS:
+    if B.has_values and a_row is not None and isinstance(target, int) and a_row * target > MOST_LOGITS:
         return _by_blocks(B, attended, max(_BLOCK // a_row, 1), query, key, value, bias, allowed)
     return attended(query, key, value, B.arange(0, target, 1, "int32"), bias, allowed)
 
 
-_MOST_LOGITS = 2**26
+MOST_LOGITS = 2**26
 """So many are computed at once, more of them block by block, which takes longer, as the backward pass computes them again."""
 _BLOCK = 2**23
 """Logits of a block: 32 MB, a size at which C libraries give memory back instead of keeping it in pieces."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from multikeras import Variable, ops
+from multikeras import Variable, layers, ops
 from multikeras.backend import current
 from multikeras.backend.interface import Backend
 
@@ -58,13 +58,30 @@ def output_and_gradients(how):
 def test_blocks_give_the_same(name, monkeypatch):
     expected = output_and_gradients(CASES[name])
     blocks, by_blocks = [], attention._by_blocks
-    for limit in ("_MOST_LOGITS", "_BLOCK"):
+    for limit in ("MOST_LOGITS", "_BLOCK"):
         monkeypatch.setattr(attention, limit, 3 * BATCH * HEADS * SOURCE)  # three targets at once: 7 are no multiple
     monkeypatch.setattr(attention, "_by_blocks", lambda *args: blocks.append(args[2]) or by_blocks(*args))
     found = output_and_gradients(CASES[name])
     assert set(blocks) == {3}
     for a, b in zip(found, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_long_attention_layer_gives_the_same(masked, causal, monkeypatch):
+    layer = layers.Attention(use_scale=True)
+    query, value, key = draw(BATCH, TARGET, SIZE), draw(BATCH, SOURCE, 4), draw(BATCH, SOURCE, SIZE)
+    how = {"mask": [RNG.random((BATCH, TARGET)) > 0.2, RNG.random((BATCH, SOURCE)) > 0.4] if masked else None}
+    layer.build([query.shape, value.shape, key.shape])
+    layer.scale.assign(0.7)
+    expected = layer([query, value, key], use_causal_mask=causal, **how)
+    called, fused = [], layer._fused
+    monkeypatch.setattr(importlib.import_module("multikeras.layers.attention.attention"), "MOST_LOGITS", 3)
+    monkeypatch.setattr(layer, "_fused", lambda *args: called.append(args) or fused(*args))
+    found = layer([query, value, key], use_causal_mask=causal, **how)
+    assert called
+    np.testing.assert_allclose(ops.convert_to_numpy(found), ops.convert_to_numpy(expected), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,11 +1,13 @@
 """`Attention` and `AdditiveAttention`: attention without projections."""
 
+import math
 from typing import Any
 
 from multikeras import ops, random
 from multikeras.layers._arguments import fraction, one_of
 from multikeras.layers.attention.attend import masked_softmax, positions
 from multikeras.layers.layer import Layer
+from multikeras.ops.nn_attention import MOST_LOGITS
 from multikeras.random.seed_generator import SeedGenerator
 
 
@@ -91,14 +93,31 @@ class Attention(Layer):
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
         query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
-        scores = self.scores(query, key)
-        weights = masked_softmax(scores, self._calculate_score_mask(scores, value_mask, use_causal_mask), 1)
-        if training and self.dropout > 0:
-            weights = random.dropout(weights, self.dropout, seed=self.seed_generator)
-        result = ops.matmul(weights, value)
+        drops = training and self.dropout > 0
+        if not (drops or return_attention_scores) and self._is_long(query, key):
+            result, weights = self._fused(query, key, value, value_mask, use_causal_mask), None
+        else:
+            scores = self.scores(query, key)
+            weights = masked_softmax(scores, self._calculate_score_mask(scores, value_mask, use_causal_mask), 1)
+            if drops:
+                weights = random.dropout(weights, self.dropout, seed=self.seed_generator)
+            result = ops.matmul(weights, value)
         if query_mask is not None:
             result = result * ops.cast(ops.expand_dims(query_mask, -1), result.dtype)
         return (result, weights) if return_attention_scores else result
+
+    def _is_long(self, query, key):
+        """Tell whether there is no room for the scores; computing them is the faster way."""
+        sizes = (query.shape[0] or 1, query.shape[1], key.shape[1])
+        by_products = self.score_mode == "dot" and type(self).scores is Attention.scores
+        return by_products and all(isinstance(n, int) for n in sizes) and math.prod(sizes) > MOST_LOGITS
+
+    def _fused(self, query, key, value, value_mask, causal):
+        """Return the output without having all scores at once."""
+        query, key, value = (ops.expand_dims(ops.cast(x, self.compute_dtype), 2) for x in (query, key, value))
+        seen = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), (1, 2))
+        query = query if self.scale is None else query * self.scale
+        return ops.squeeze(ops.dot_product_attention(query, key, value, mask=seen, scale=1.0, is_causal=causal), 2)
 
     def compute_mask(self, inputs, mask=None):
         self._check_inputs(inputs, mask)
