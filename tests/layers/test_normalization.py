@@ -93,6 +93,17 @@ def test_files_keep_what_was_found(suffix, tmp_path):
     np.testing.assert_array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0))
 
 
+@pytest.mark.parametrize("how", [lambda layer: layer, lambda layer: lambda x: layer(x)], ids=["layer", "function"])
+def test_it_runs_in_a_tf_data_pipeline_on_every_backend(how):
+    tf = pytest.importorskip("tensorflow")
+    layer = layers.Normalization()
+    layer.adapt(X)
+    data = tf.data.Dataset.from_tensor_slices(X).batch(16).map(how(layer), num_parallel_calls=2)
+    assert data.element_spec.shape.as_list() == [None, 4, 3]
+    found = np.concatenate([np.asarray(x) for x in data])
+    np.testing.assert_array_equal(found, ops.convert_to_numpy(layer(X)))
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from multikeras import config, ops
-from multikeras.layers.layer import Layer
 from multikeras.layers.preprocessing.adapting import batches
+from multikeras.layers.preprocessing.data_layer import DataLayer
 
 
-class Normalization(Layer):
+class Normalization(DataLayer):
     """Shift and scale features by a mean and a variance: of data seen by `adapt`, or given.
 
     Args:
