@@ -20,7 +20,7 @@ class Normalization(DataLayer):
     >>> import multikeras
     >>> layer = multikeras.layers.Normalization()
     >>> layer.adapt(multikeras.ops.array([[1.0, 10.0], [3.0, 30.0]]))
-    >>> multikeras.ops.convert_to_numpy(layer([[1.0, 40.0]])).tolist()
+    >>> multikeras.ops.convert_to_numpy(layer(multikeras.ops.array([[1.0, 40.0]]))).tolist()
     [[-1.0, 2.0]]
     """
 
