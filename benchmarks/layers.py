@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from ops import main
-from timing import best, one_thread
+from timing import one_thread, typical
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -94,7 +94,7 @@ def measure(names: list[str], rounds: int) -> dict:
     print(f"{name:24}{'native ms':>10}{'ours':>7}{'Keras':>7}   as multiples of native")
     for case in names or [*LAYERS, *OPTIMIZERS]:
         calls = (_layer_calls if case in LAYERS else _optimizer_calls)(case, native, libraries)
-        t = best(calls, rounds)
+        t = typical(calls, rounds)
         base = t.get("native", t["ours"])
         print(f"{case:24}{base * 1e3:10.3f}{t['ours'] / base:7.2f}{t.get('keras', 0) / base:7.2f}", flush=True)
         times[case] = {"training": t}

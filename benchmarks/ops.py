@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from timing import best, one_thread
+from timing import keep_memory, one_thread, typical
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
@@ -147,12 +147,13 @@ def _overhead(native: Any, libraries: dict) -> dict[str, float]:
     x, y = (native.tensor(np.ones((2, 2), "float32")) for _ in range(2))
     calls = {"native": lambda f=native.NATIVE["add"]: f(x, y)}
     calls |= {library: (lambda f=o.add: f(x, y)) for library, o in libraries.items()}
-    return best(calls, rounds=60)
+    return typical(calls, rounds=60)
 
 
 def measure(names: list[str], rounds: int) -> dict:
     """Return seconds by case, direction and library on the backend in use."""
     one_thread()
+    keep_memory()
     from multikeras import backend, ops
 
     name = backend.backend()
@@ -176,8 +177,9 @@ def measure(names: list[str], rounds: int) -> dict:
             continue
         times[case] = {}
         for direction in ("forward", "backward") if CASES[case].gradient else ("forward",):
-            times[case][direction] = best(_calls(case, native, direction == "backward", libraries), rounds)
+            times[case][direction] = typical(_calls(case, native, direction == "backward", libraries), rounds)
         print(_line(case, times[case]), flush=True)
+    print(*summary(name, times), sep="\n")
     return {"backend": name, "machine": f"{platform.machine()}, {os.cpu_count()} cores", "seconds": times}
 
 
@@ -189,6 +191,19 @@ def _line(case: str, times: dict) -> str:
             cells.append(f"{t['native'] * 1e3:{widths[0]}.3f}{t['ours'] / t['native']:{widths[1]}.2f}")
             cells.append(f"{t['keras'] / t['native']:{widths[2]}.2f}" if "keras" in t else " " * widths[2])
     return "".join(cells)
+
+
+def summary(backend: str, times: dict) -> list[str]:
+    """Return a line a direction: how many cases are close to the framework's own call, and the geometric mean."""
+    lines = []
+    for direction in ("forward", "backward", "training"):
+        found = [t[direction] for t in times.values() if "native" in t.get(direction, ())]
+        if found:
+            ratios = {who: [t[who] / t["native"] for t in found if who in t] for who in ("ours", "keras")}
+            close = sum(r <= 1.1 for r in ratios["ours"])
+            means = ", ".join(f"{who} {statistics.geometric_mean(r):.2f}" for who, r in ratios.items() if r)
+            lines.append(f"{backend} {direction}: {close} of {len(found)} at most 1.10; geometric mean {means}")
+    return lines
 
 
 def table(results: list[dict]) -> str:
@@ -204,15 +219,8 @@ def table(results: list[dict]) -> str:
                 t = r["seconds"].get(case, {}).get(direction)
                 cells.append("" if t is None else _cell(t))
         lines.append("| " + " | ".join(cells) + " |")
-    middle = ["**median**"]
-    for r in results:
-        for direction in directions:
-            found = [t[direction] for t in r["seconds"].values() if "native" in t.get(direction, ())]
-            ours, keras = (
-                statistics.median(t[who] / t["native"] for t in found if who in t) for who in ("ours", "keras")
-            )
-            middle.append(f"**{ours:.2f}** / {keras:.2f}")
-    return "\n".join([*lines, "| " + " | ".join(middle) + " |"])
+    sums = [f"- {line}" for r in results for line in summary(r["backend"], r["seconds"])]
+    return "\n".join([*sums, "", *lines])
 
 
 def _cell(t: dict) -> str:
@@ -227,7 +235,7 @@ def main(measure: Callable, subject: str, description: str) -> None:
     """Run the command line: measure here, or in one process a backend."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="cases; all by default")
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--json", type=Path, help="where to write the times")
     parser.add_argument("--backends", nargs="+", help="measure these, one process each, and write all tables")
     arguments = parser.parse_args()

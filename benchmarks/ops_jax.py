@@ -67,6 +67,11 @@ def _sparse(t, x):
     return -jnp.take_along_axis(jax.nn.log_softmax(x), t[:, None], -1)[:, 0]
 
 
+@jax.jit
+def _moments(x):
+    return jnp.mean(x, 0), jnp.var(x, 0)
+
+
 jit = jax.jit
 LAYOUT = {"conv first": (lambda x: jnp.moveaxis(x, -1, 1), lambda k: k)}
 
@@ -82,7 +87,7 @@ NATIVE = {
     "norm": lambda x: jnp.linalg.norm(x, axis=-1),
     "layer_normalization": jit(_layer_norm), "rms_normalization": jit(_rms),
     "batch_normalization": jit(lambda x, m, v, g, b: (x - m) * lax.rsqrt(v + 1e-3) * g + b),
-    "moments": jit(lambda x: (jnp.mean(x, 0), jnp.var(x, 0))[0]),
+    "moments": lambda x: _moments(x)[0],
     "normalize": jit(lambda x: x / jnp.linalg.norm(x, axis=-1, keepdims=True)),
     "reshape": lambda x: jnp.reshape(x, (1024, 256)), "transpose": lambda x: jnp.transpose(x, (0, 2, 1)),
     "concatenate": lambda x, y: jnp.concatenate([x, y], -1), "stack": lambda x, y: jnp.stack([x, y]),

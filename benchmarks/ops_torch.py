@@ -67,7 +67,7 @@ NATIVE = {
     "layer_normalization": lambda x, g, b: F.layer_norm(x, g.shape, g, b, 1e-5),
     "rms_normalization": lambda x, g: F.rms_norm(x, g.shape, g, 1e-7),
     "batch_normalization": _batch_norm,
-    "moments": lambda x: torch.var_mean(x, 0, correction=0)[0],
+    "moments": lambda x: torch.var_mean(x, 0, correction=0)[1],
     "normalize": lambda x: F.normalize(x, dim=-1),
     "reshape": lambda x: torch.reshape(x, (1024, 256)), "transpose": lambda x: torch.permute(x, (0, 2, 1)),
     "concatenate": lambda x, y: torch.concatenate([x, y], -1), "stack": lambda x, y: torch.stack([x, y]),

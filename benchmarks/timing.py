@@ -1,7 +1,10 @@
 """How much CPU time calls take, in turns, so that a busy moment of the machine hits all of them."""
 
+import contextlib
+import ctypes
 import gc
 import os
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +18,17 @@ def one_thread() -> None:
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
 
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+
+
+def keep_memory() -> None:
+    """Let the C library keep freed memory: else it is chance which of equal calls must have pages made."""
+    with contextlib.suppress(AttributeError, OSError):  # of another C library than GNU's
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_THRESHOLD, 1 << 25)
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
+
+
 def _duration(call: Callable[[], Any], times: int) -> float:
     # Of this process alone: what else the machine does costs cache lines, but does not count.
     start = time.process_time()
@@ -23,8 +37,10 @@ def _duration(call: Callable[[], Any], times: int) -> float:
     return (time.process_time() - start) / times
 
 
-def best(calls: Mapping[str, Callable[[], Any]], rounds: int = 12, sample: float = 0.001) -> dict[str, float]:
-    """Return the shortest CPU time of each call, in seconds.
+def typical(calls: Mapping[str, Callable[[], Any]], rounds: int = 20, sample: float = 0.005) -> dict[str, float]:
+    """Return the median CPU time of each call, in seconds.
+
+    Not the shortest: what another thread still spins on when a turn ends is counted a moment later, in the next turn.
 
     Args:
         calls: Functions that return once the result is there.
@@ -35,7 +51,7 @@ def best(calls: Mapping[str, Callable[[], Any]], rounds: int = 12, sample: float
     longest = 0.0
     for name, call in calls.items():
         call()
-        once = min(_duration(call, 1) for _ in range(2))
+        once = min(_duration(call, 3) for _ in range(2))
         times[name] = max(1, int(sample / max(once, 1e-7)))
         longest = max(longest, once)
     rounds = min(rounds, max(5, int(0.1 / longest)))
@@ -50,4 +66,4 @@ def best(calls: Mapping[str, Callable[[], Any]], rounds: int = 12, sample: float
             order = order[1:] + order[:1]
     finally:
         gc.enable()
-    return {name: min(durations) for name, durations in found.items()}
+    return {name: statistics.median(durations) for name, durations in found.items()}

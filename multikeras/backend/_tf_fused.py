@@ -5,6 +5,7 @@ Beside each stands how many times faster than the composite it is in eager mode 
 not mean the same, the composite does it.
 """
 
+from multikeras import config
 from multikeras.backend import dtypes, scope
 from multikeras.backend._tf_programs import DTYPE, recorded, tf
 from multikeras.backend.shapes import canonical_axes
@@ -13,14 +14,47 @@ from multikeras.backend.tf_backend import TensorFlowBackend, _axes, _ints
 R = tf.raw_ops
 _FLOATS = frozenset((tf.float32, tf.float64))
 _NUMBERS = (int, float)
+_TINY = {tf.float32: 1e-30, tf.float64: 1e-290}
+"""Sums of squares above it have lost no digits to underflow."""
+_LARGEST = {dtype: float(dtype.max) for dtype in _TINY}  # Python's: constants of these TensorFlow keeps
 _INEXACT = _FLOATS | {tf.float16, tf.bfloat16}
 
 
 def _with_derivative(f, pull, x):
-    """Return `f(x)`, whose derivative is `pull` where one may be taken."""
+    """Return `y = f(x)`, whose derivative, where one may be taken, is `pull(upstream, y)`."""
     if tf.executing_eagerly() and not recorded():
         return f(x)
-    return tf.custom_gradient(lambda x: (f(x), pull))(x)
+
+    @tf.custom_gradient
+    def derived(x):
+        y = f(x)
+        return y, lambda g: pull(g, y)
+
+    return derived(x)
+
+
+def _all(condition):
+    return R.All(input=condition, axis=_axes(condition, None))
+
+
+def _is_finite(total):
+    """Tell whether all these sums of squares are: not where there is NaN."""
+    return _all(R.Less(x=total, y=tf.constant(_LARGEST[total.dtype], total.dtype)))
+
+
+def _place_of(places, extreme, exactly):
+    """Return argmax or argmin by the kernel where it is exact: it skips NaN, and takes subnormal numbers for 0."""
+
+    def place(self, x, axis):  # 0.3, 5
+        size = x.shape.num_elements()
+        if x.dtype not in _FLOATS or size is None or size < 4096:
+            return exactly(self, x, axis)
+        tiny, total = tf.constant(_TINY[x.dtype], x.dtype), R.L2Loss(t=x)
+        tops = R.Abs(x=extreme(input=x, axis=axis, keep_dims=False))
+        fits = R.LogicalAnd(x=R.Equal(x=total, y=total), y=_all(R.Greater(x=tops, y=tiny)))
+        return tf.cond(fits, lambda: places(input=x, dimension=axis, output_type=tf.int32), lambda: exactly(self, x, axis))
+
+    return place
 
 
 class TensorFlowFused(TensorFlowBackend):
@@ -79,33 +113,48 @@ class TensorFlowFused(TensorFlowBackend):
             return super().clip(x, x_min, x_max)
         low, high = (self.asarray(bound, x.dtype.name) for bound in (x_min, x_max))
 
-        y = R.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
+        def clipped(x):
+            return R.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
 
-        def pull(g):
+        def pull(g, y):
             return R.Select(condition=R.Equal(x=x, y=y), x=g, y=R.ZerosLike(x=g))
 
-        return _with_derivative(lambda x: y, pull, x)
+        return _with_derivative(clipped, pull, x)
 
     def norm(self, x, ord=None, axis=None, keepdims=False):  # 2.1, 3.0
         axes = canonical_axes(axis, x.shape.rank, "norm")
         if x.dtype not in _FLOATS or not (ord is None or (ord == 2 and len(axes) == 1)):
             return super().norm(x, ord, axis, keepdims)
-        scaled, tiny = super().norm, 1e-30 if x.dtype == tf.float32 else 1e-290
+        scaled = super().norm
 
         def euclidean(x):
             total = R.Sum(input=R.Square(x=x), axis=_ints(axes), keep_dims=True)
-            ends = _axes(total, None)
-            least, most = R.Min(input=total, axis=ends), R.Max(input=total, axis=ends)
             # Scaling is for sums that overflow or lose digits to underflow.
-            exact = tf.logical_and(least > tiny, most < x.dtype.max)
+            exact = R.LogicalAnd(x=_is_finite(total), y=_all(R.Greater(x=total, y=tf.constant(_TINY[x.dtype], x.dtype))))
             return tf.cond(exact, lambda: R.Sqrt(x=total), lambda: scaled(x, None, axis, True))
 
-        def pull(g):
+        def pull(g, _):
             y = self.norm(x, None, axes, True)
             return g * (x / self.where(y == 0, R.OnesLike(x=y), y))
 
         y = _with_derivative(euclidean, pull, x)
         return y if keepdims else R.Squeeze(input=y, axis=list(axes))
+
+    def normalize(self, x, axis=-1, order=2, epsilon=None):
+        composite, epsilon = super().normalize, config.epsilon() if epsilon is None else epsilon
+        axes = canonical_axes(axis, x.shape.rank, "normalize")
+        if x.dtype not in _FLOATS or order != 2 or len(axes) != 1 or not epsilon * epsilon > _TINY[x.dtype]:
+            return composite(x, axis, order, epsilon)
+        total = R.Sum(input=R.Square(x=x), axis=_ints(axes), keep_dims=True)
+        least = tf.constant(epsilon * epsilon, x.dtype)
+        return tf.cond(
+            _is_finite(total),
+            lambda: R.Mul(x=x, y=R.Rsqrt(x=R.Maximum(x=total, y=least))),
+            lambda: composite(x, axis, order, epsilon),
+        )
+
+    argmax = _place_of(R.ArgMax, R.Max, TensorFlowBackend.argmax)
+    argmin = _place_of(R.ArgMin, R.Min, TensorFlowBackend.argmin)
 
     def mean(self, x, axis=None, keepdims=False):  # 5.0, 2.4
         if x.dtype not in _FLOATS:
@@ -138,6 +187,12 @@ class TensorFlowFused(TensorFlowBackend):
         on, off = self.asarray(1.0, name), self.asarray(0.0, name)
         return R.OneHot(indices=x, depth=num_classes, on_value=on, off_value=off)
 
+    def surely_in_range(self, indices, size):
+        if not tf.executing_eagerly() or not isinstance(indices, self.Tensor) or "CPU" not in indices.device:
+            return False
+        values = indices.numpy()
+        return bool(values.size and values.min() >= 0 and values.max() < size)
+
     def tile(self, x, repeats):  # 3.4, 1.1
         if not isinstance(repeats, tuple) or len(repeats) != x.shape.rank or not all(type(r) is int for r in repeats):
             return super().tile(x, repeats)
@@ -155,6 +210,12 @@ class TensorFlowFused(TensorFlowBackend):
         if not isinstance(parts, int) or not size or parts < 1 or size % parts:
             return super().split(x, parts, axis)
         return list(R.Split(axis=axis, value=x, num_split=parts))
+
+    def diagonal(self, x, offset=0, axis1=0, axis2=1):  # 30, 27
+        rank = x.shape.rank
+        if rank < 2 or offset != 0 or (axis1, axis2) not in ((-2, -1), (rank - 2, rank - 1)):
+            return super().diagonal(x, offset, axis1, axis2)
+        return R.MatrixDiagPart(input=x)
 
     def batch_normalization(self, x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):  # 3.2, 1.5
         # The fused kernels have no gradient for a mean and variance of the batch; vectors broadcast as they are.
@@ -213,7 +274,7 @@ class TensorFlowFused(TensorFlowBackend):
         return self.reshape(loss, tuple(target.shape))
 
     def adam_step(self, gradients, variables, momentums, velocities, maxima, iterations, learning_rate, beta_1, beta_2,
-                  epsilon):  # fmt: skip # one node instead of fifteen for each variable: half of the time to trace a step
+                  epsilon):  # fmt: skip # one node instead of fifteen for each variable
         in_place = scope.stack.redirect is None and all(v.store.dtype in _FLOATS for v in (*variables, *momentums))
         if not in_place or maxima is not None:
             return super().adam_step(
@@ -231,7 +292,6 @@ class TensorFlowFused(TensorFlowBackend):
                 var=v.store.handle, m=m.store.handle, v=s.store.handle, beta1_power=tf.zeros((), name),
                 beta2_power=tf.zeros((), name), lr=rates[name], beta1=beta_1, beta2=beta_2, epsilon=epsilon, grad=g,
             )  # fmt: skip
-        return None
 
 
 BACKEND = TensorFlowFused

@@ -301,6 +301,10 @@ class Backend:
         """Gather along `axis` by integer indices in range and not negative; their shape replaces the dimension."""
         raise NotImplementedError
 
+    def surely_in_range(self, indices: Array, size: int) -> bool:
+        """Tell whether all of these integers are seen to be in 0 ... size - 1; False where to look is dear."""
+        return False
+
     def take_along_axis(self, x: Array, indices: Array, axis: int) -> Array:
         """Gather entry by entry; `indices` has the rank of `x`, in range and not negative; other dimensions broadcast."""
         raise NotImplementedError

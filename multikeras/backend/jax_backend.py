@@ -62,6 +62,7 @@ def _as_integers(x, nan):
 def _position_of(extreme: Callable, native: Callable, nan: str) -> Callable:
     """Return argmax or argmin; JAX cannot lower its own for 64 bits inside a program that is otherwise of 32."""
 
+    @functools.partial(jax.jit, static_argnums=1, inline=True)
     def position(x, axis):
         axis = axis % x.ndim
         x = _as_integers(x, nan) if jnp.issubdtype(x.dtype, jnp.floating) else x

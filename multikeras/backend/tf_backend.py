@@ -558,7 +558,7 @@ class TensorFlowBackend(SparseTensors, Programs):
         order[axis], order[-1] = order[-1], order[axis]
         if axis != rank - 1:
             x, indices = self.transpose(x, order), self.transpose(indices, order)
-        out = tf.gather(x, indices, batch_dims=rank - 1, axis=rank - 1)
+        out = R.GatherV2(params=x, indices=indices, axis=rank - 1, batch_dims=rank - 1)
         return out if axis == rank - 1 else self.transpose(out, order)
 
     @staticmethod

@@ -16,6 +16,8 @@ def _in_range(B, indices: Tensor, size: Any) -> Tensor:
     """Return indices counted from the front, moved into 0 ... size - 1."""
     if not dtypes.is_int(B.dtype(indices)) or B.dtype(indices) in ("uint8", "int8", "uint16", "int16"):
         indices = B.cast(indices, "int32")
+    if known(size) and B.surely_in_range(indices, size):
+        return indices
     size = constant(B, indices, size) if known(size) else B.asarray(size, B.dtype(indices))
     zero = constant(B, indices, 0)
     indices = B.where(B.less(indices, zero), indices + size, indices)

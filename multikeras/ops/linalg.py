@@ -52,7 +52,7 @@ def cholesky(B, x, upper=False):
     _require("cholesky", x, square=True)
     lower = B.cholesky(x)
     try:
-        failed = bool(B.max(B.isnan(lower)))
+        failed = bool(B.isnan(B.sum(lower)))
     except TypeError:  # no values yet: a symbolic tensor, or a function being compiled
         failed = False
     if failed:

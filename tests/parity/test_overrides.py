@@ -47,6 +47,9 @@ _IMAGE, _HEADS = (2, 7, 6, 4), (2, 5, 3, 4)
 _SHORT = np.array([[1, 1, 1, 1, 1], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0]], bool)
 _HOLES = np.array([[1, 0, 1, 0, 1], [0, 1, 1, 1, 0], [0, 0, 0, 0, 0]], bool)
 
+_EXTREME = np.array([[1e30, 3e30, 0, 1], [0, 0, 0, 0], [1e-30, -1e-30, 0, 0], [-0.0, 1e-40, 0, -1e-40], [-1, -1e-9, -2, -3],
+                     [0, np.nan, 1, 2]], "float32")  # fmt: skip
+
 
 def _loops(x, *weights):
     """Return the ways a loop over time may run."""
@@ -70,6 +73,7 @@ _ONE = [((CUBE,), {}), ((ROWS,), {})]
 _REDUCE = [((CUBE,), {}), ((CUBE,), {"axis": -1}), ((CUBE,), {"axis": (0, 2), "keepdims": True}), ((CUBE,), {"axis": [1]})]
 _AXIS = [((CUBE,), {}), ((CUBE,), {"axis": 1})]
 _TWO = [((CUBE, CUBE), {}), ((CUBE, ROWS), {})]
+_PLACES = [((x, P(axis)), {}) for x in ((64, 65), P(np.tile(_EXTREME, 1100)), P(-_EXTREME)) for axis in (0, 1)]
 _CASES: dict[str, list] = {
     **dict.fromkeys("mean var std logsumexp any all".split(), _REDUCE),
     "count_nonzero": _REDUCE[:2], "glu": _ONE,
@@ -77,7 +81,8 @@ _CASES: dict[str, list] = {
     "moments": [((CUBE, P(-1)), {}), ((CUBE, P((0, 1))), {"keepdims": True})],
     "norm": [*_REDUCE[:3], ((CUBE,), {"ord": 2, "axis": 1}), ((CUBE,), {"ord": 1, "axis": -1}), ((M,), {"ord": "nuc"}),
              ((CUBE,), {"axis": -1, "keepdims": True})],
-    "normalize": [((CUBE,), {}), ((CUBE,), {"axis": 0, "order": 3})],
+    "normalize": [((CUBE,), {}), ((CUBE,), {"axis": 0, "order": 3}), ((P(_EXTREME),), {}), ((P(_EXTREME[:-1]),), {"axis": 0})],
+    **dict.fromkeys(("argmax", "argmin"), _PLACES),
     "elu": [((M,), {}), ((M,), {"alpha": 0.5})],
     "gelu": [((M,), {}), ((M,), {"approximate": False})],
     "leaky_relu": [((M,), {}), ((M,), {"negative_slope": 0.1})],
@@ -114,7 +119,9 @@ _CASES: dict[str, list] = {
                               ((*(_HEADS,) * 3, P(None), P(np.tri(5, dtype=bool)[None, None])), {}),
                               ((*(_HEADS,) * 3, (2, 3, 5, 5), P(np.tri(5, dtype=bool)[None, None])), {"is_causal": True}),
                               ((_HEADS,) * 3, {"attn_logits_soft_cap": 2.0})],
-    "max_pool": _windows(),
+    **dict.fromkeys(("max_pool", "average_pool"), _windows()),
+    "tensordot": [((CUBE, (4, 2)), {"axes": 1}), ((CUBE, CUBE), {"axes": ((0, 2), (0, 2))})],
+    "diagonal": [((CUBE,), {}), ((CUBE, P(0), P(-2), P(-1)), {}), ((M,), {"offset": -1}), ((CUBE, P(1), P(2), P(0)), {})],
     "conv": [((_IMAGE, (3, 3, 1, 4), P((1, 1)), P("same"), P((1, 1)), P(4), P("channels_last")), {}),
              (((2, 4, 7, 6), (2, 3, 1, 8), P((2, 1)), P("same"), P((1, 1)), P(4), P("channels_first")), {}),
              ((_IMAGE, (2, 3, 1, 8), P((1, 1)), P("valid"), P((2, 1)), P(4), P("channels_last")), {}),
