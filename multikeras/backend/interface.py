@@ -507,14 +507,21 @@ class Backend:
         """Return `f(*xs)` and its derivative in the direction of `tangents`."""
         raise NotImplementedError
 
-    def jit(self, f: Callable, variables: Sequence[Any] | None = None, compile: bool | str = "auto") -> Callable:
+    def jit(
+        self, f: Callable, variables: Sequence[Any] | None = None, compile: bool | str = "auto", pure: bool = False
+    ) -> Callable:
         """Return `f` compiled, traced again for other shapes.
 
         Arguments and results are trees of tensors and other hashable leaves (which are static). `variables` are those
         `f` may read and write; None: found out by tracing. `compile`: True for the framework's strongest compiler (XLA,
-        inductor), False for none beyond tracing, "auto" for what usually pays.
+        inductor), False for none beyond tracing, "auto" for what usually pays. `pure`: whether `f` does the same
+        computation on `variables` each time, so that Python need not run it where that would be usual.
         """
         raise NotImplementedError
+
+    def argument(self, x: Any) -> Any:
+        """Return what a function made by `jit` takes for the tensor of the array `x`, whatever costs least."""
+        return self.asarray(x)
 
     def repeat(
         self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto", pure: bool = False
@@ -582,8 +589,13 @@ class Backend:
     def finish_observing(self) -> None:
         """Wait until `observe` has shown all it was given."""
 
-    def make_variable(self, value: Array, trainable: bool, name: str) -> Any:
-        """Return the native store of a new variable holding `value`."""
+    def make_variable(
+        self, value: Array, trainable: bool, name: str, aggregation: str = "none", synchronization: str = "auto"
+    ) -> Any:
+        """Return the native store of a new variable holding `value`.
+
+        `aggregation` and `synchronization` say how replicas combine it, where the framework has replicas.
+        """
         raise NotImplementedError
 
     def set_trainable(self, store: Any, trainable: bool) -> None:
@@ -653,6 +665,27 @@ class Backend:
         `size` is their number, below 0 where it is not known; the first dimension of batches is left open.
         """
         return None
+
+    # -- replicas: steps that the framework's own strategies spread over devices ----------------------------------------
+
+    def replicas(self) -> Any:
+        """Return what runs the steps of a model made here as several replicas, None outside of any strategy.
+
+        It has `scope()`, the context to make variables in, and `step(function, result, rows)`, a function of whole batches.
+        """
+        return None
+
+    def number_of_replicas(self) -> int:
+        """Return how many replicas share the loss that is computed here."""
+        return 1
+
+    def sum_over_replicas(self, xs: list) -> list:
+        """Return the sums of each tensor over the replicas, as they are where there is but one."""
+        return xs
+
+    def whole_batches(self, data: Any) -> Any:
+        """Return an iterable of whole batches for a data set that is spread over replicas, other data as they are."""
+        return data
 
     # -- bridges: programs written in the framework itself, used as layers ---------------------------------------------
 

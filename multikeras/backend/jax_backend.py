@@ -444,7 +444,7 @@ class JaxBackend(SparseTensors, JaxPrograms):
         statistics = jax.local_devices()[0].memory_stats()
         return statistics.get("peak_bytes_in_use") if statistics else None
 
-    def make_variable(self, value, trainable, name):
+    def make_variable(self, value, trainable, name, aggregation="none", synchronization="auto"):
         _refuse_tracer(value, f"the initial value of Variable {name!r}")
         return value
 

@@ -451,7 +451,7 @@ class NumpyBackend(Backend):
 
     value_and_grad = vjp = jvp = _no_gradients
 
-    def jit(self, f, variables=None, compile="auto"):
+    def jit(self, f, variables=None, compile="auto", pure=False):
         return f
 
     def repeat(self, step, variables, compile="auto", pure=False):
@@ -488,7 +488,7 @@ class NumpyBackend(Backend):
     def devices(self, kind=None):
         return ["cpu:0"] if kind is None or kind.lower() == "cpu" else []
 
-    def make_variable(self, value, trainable, name):
+    def make_variable(self, value, trainable, name, aggregation="none", synchronization="auto"):
         return np.array(value)
 
     def copy_tensor(self, x):

@@ -11,7 +11,8 @@ import numpy as np
 
 from multikeras import config
 from multikeras.backend import dtypes, shapes
-from multikeras.backend._tf_programs import DTYPE, Programs, VariableBase, recorded, tf
+from multikeras.backend._tf_distribute import Distributed
+from multikeras.backend._tf_programs import DTYPE, VariableBase, recorded, tf
 from multikeras.backend._tf_sparse import SparseTensors
 
 R = tf.raw_ops
@@ -206,11 +207,11 @@ def _next_half(x, y):
     return tf.where((x < y) | (x > y), moved, tf.where(x == y, y, x + y))
 
 
-class TensorFlowBackend(SparseTensors, Programs):
+class TensorFlowBackend(SparseTensors, Distributed):
     """The primitives on TensorFlow."""
 
     name = "tensorflow"
-    Tensor = type(tf.constant(0))
+    Tensor = tf.__internal__.EagerTensor  # asked by name: to make a tensor would settle which devices there are
     tensor_types = (tf.Tensor, tf.Variable, tf.IndexedSlices)
     native_inexact = frozenset(DTYPE[d] for d in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
 

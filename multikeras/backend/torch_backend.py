@@ -704,7 +704,7 @@ class TorchBackend(TorchPrograms):
         for table in (module._parameters, module._modules):
             table.pop(name.replace(".", "_"), None)
 
-    def make_variable(self, value, trainable, name):
+    def make_variable(self, value, trainable, name, aggregation="none", synchronization="auto"):
         return torch.nn.Parameter(value.contiguous(), requires_grad=trainable and value.dtype in INEXACT)
 
     def set_trainable(self, store, trainable):

@@ -100,7 +100,9 @@ class Variable(current.VariableBase):
             if shape is not None and tuple(value.shape) != tuple(shape):
                 raise ValueError(f"Variable {name!r}: shape={tuple(shape)} but the value has {tuple(value.shape)}.")
             self._dtype, self._shape = current.dtype(value), tuple(value.shape)
-        self._store = current.make_variable(value, self._trainable, self._path)
+        self._store = current.make_variable(
+            value, self._trainable, self._path, self._aggregation, self._synchronization
+        )
 
     def _refuse_absurd(self):
         """Refuse what no memory holds before a framework tries, as some end the process then."""

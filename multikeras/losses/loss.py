@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multikeras import config, ops
+from multikeras.backend import current
 from multikeras.core import naming, tree
 from multikeras.core.masking import get_mask
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
@@ -49,7 +50,19 @@ def reduce_values(values: Any, sample_weight: Any = None, reduction: str | None 
         weight = ops.sum(ops.broadcast_to(sample_weight, ops.shape(values)))
     else:
         weight = _count(values, values.dtype)
-    return ops.divide_no_nan(total, weight)
+    return shared(ops.divide_no_nan(total, weight))
+
+
+def shared(loss: Any) -> Any:
+    """Return the share of a replica in a loss that is a mean over samples: what replicas compute is added up."""
+    replicas = current.number_of_replicas()
+    return loss if replicas == 1 else loss / replicas
+
+
+def whole(loss: Any) -> Any:
+    """Return the loss of which `shared` is the share."""
+    replicas = current.number_of_replicas()
+    return loss if replicas == 1 else loss * replicas
 
 
 def reduce_weighted_values(

@@ -68,6 +68,7 @@ class Metric:
                 dtype=dtype or self._dtype,
                 trainable=False,
                 aggregation=aggregation,
+                synchronization="on_read",
                 layout=layout,
                 name=name,
             )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from multikeras import ops
+from multikeras.backend import current
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from multikeras.optimizers.optimizer import Optimizer, frozen
 
@@ -44,7 +45,7 @@ class LossScaleOptimizer(Optimizer):
             raise ValueError(f"LossScaleOptimizer: unknown arguments: {', '.join(f'`{k}`' for k in sorted(kwargs))}")
         super().__init__(0.0, name=name)
         self.inner_optimizer = inner_optimizer
-        inner_optimizer.loss_scale_factor = None
+        inner_optimizer.loss_scale_factor, inner_optimizer._adds_replicas = None, False
         self.initial_scale, self.dynamic_growth_steps = initial_scale, dynamic_growth_steps
 
     def build(self, variables):
@@ -87,6 +88,7 @@ class LossScaleOptimizer(Optimizer):
             self.build(list(trainable_variables))
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         grads, variables = self._with_gradient(list(grads), variables)
+        grads = current.sum_over_replicas(grads)
         finite = self.check_finite([g for g, v in zip(grads, variables) if not v.overwrite_with_gradient] or grads)
         scale, counter = frozen(self.dynamic_scale), frozen(self.step_counter)
 

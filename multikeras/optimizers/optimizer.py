@@ -105,6 +105,8 @@ class Optimizer:
         self._not_decayed: set[int] = set()
         self._not_decayed_pattern: re.Pattern | None = None
         self._to_restore: list | None = None
+        self._adds_replicas = True
+        """Whether gradients of replicas come unadded: an optimizer around this one may have added them up."""
         with naming.name_scope(self.name, caller=self):
             self._iterations = self._tracked(
                 Variable(0, name="iteration", dtype="int32", trainable=False, aggregation="only_first_replica")
@@ -338,6 +340,8 @@ class Optimizer:
         if not steps:
             self._update(grads, variables)
             return
+        if self._adds_replicas:  # now: replicas cannot meet inside `cond`
+            grads = current.sum_over_replicas(grads)
         accumulators = self.slots(self._accumulated_gradients, variables)
 
         def together():
@@ -373,6 +377,8 @@ class Optimizer:
             for g, v in zip(grads, variables)
         ]
         grads = self._clip_gradients(grads)
+        if self._adds_replicas and not self.gradient_accumulation_steps:
+            grads = current.sum_over_replicas(grads)
         learning_rate = ops.convert_to_tensor(self._get_current_learning_rate())
         self._apply_weight_decay(variables, learning_rate)
         if variables:

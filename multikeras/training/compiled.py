@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from multikeras import losses, metrics, ops
 from multikeras.core import tree
-from multikeras.losses.loss import Loss, LossFunctionWrapper
+from multikeras.losses.loss import Loss, LossFunctionWrapper, whole
 from multikeras.metrics.metric import Metric
 from multikeras.metrics.reductions import Mean, MeanMetricWrapper
 from multikeras.training import labels
@@ -218,7 +218,7 @@ class CompiledLoss:
                     f"shape {shapes[1]}: {error}"
                 ) from error
             if self.metrics:
-                self.metrics[i].update_state(value, sample_weight=_rows(tree.flatten(_at(y_pred, path))[0]))
+                self.metrics[i].update_state(whole(value), sample_weight=_rows(tree.flatten(_at(y_pred, path))[0]))
             if weight is not None:
                 value = value * (ops.cast(weight, value.dtype) if hasattr(weight, "dtype") else weight)
             total = value if total is None else total + value

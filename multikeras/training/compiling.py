@@ -1,7 +1,10 @@
 """`compile`: what a model is trained with, and what of it is a config; the metrics that follow from it."""
 
+import contextlib
+import functools
 import inspect
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from multikeras import optimizers
@@ -14,6 +17,17 @@ from multikeras.training.step import Steps
 
 STOPS = {"train": "stop_training", "test": "stop_evaluating", "predict": "stop_predicting"}
 """The attribute that ends each kind of loop."""
+
+
+def within_replicas(method: Callable) -> Callable:
+    """Make variables that a method of a model makes be of the strategy that the model was made under, if there was one."""
+
+    @functools.wraps(method)
+    def run(self, *args, **kwargs):
+        with contextlib.nullcontext() if self._replicas is None else self._replicas.scope():
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 class Compiling(Steps):
@@ -34,6 +48,7 @@ class Compiling(Steps):
         ):
             put(model, name, None)
         put(model, "compiled", False)
+        put(model, "_replicas", current.replicas())
         for name in STOPS.values():
             put(model, name, False)
         put(model, "_run_eagerly", False)
@@ -47,6 +62,7 @@ class Compiling(Steps):
 
     # -- compile ---------------------------------------------------------------------------------------------------
 
+    @within_replicas
     def compile(
         self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None, run_eagerly=False,
         steps_per_execution=1, jit_compile="auto", auto_scale_loss=True,

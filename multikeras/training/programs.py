@@ -57,12 +57,27 @@ class Programs:
     def single(self, step: str) -> Callable:
         """Return the function of one batch."""
         if step not in self.compiled:
-            function = self.model.step_function(step)
+            function = self._by_replicas(step, self.model.step_function(step))
             if not self.model.run_eagerly:
                 variables = self.model.variables if step == "predict_step" else self.model._state_of_training()
-                function = current.jit(self._without_leftovers(function), variables, compile=self._compile_option())
+                function = current.jit(
+                    self._without_leftovers(function), variables, compile=self._compile_option(), pure=self._is_settled(step)
+                )
             self.compiled[step] = function
         return self.compiled[step]
+
+    def _by_replicas(self, step: str, function: Callable) -> Callable:
+        """Return a step as the replicas of a strategy run it together, if the model was made under one."""
+        if self.model._replicas is None:
+            return function
+        result = self.model.get_metrics_result if step != "predict_step" and self.model.logs_are_metrics(step) else None
+        return self.model._replicas.step(function, result, rows=step == "predict_step")
+
+    def _is_settled(self, step: str) -> bool:
+        """Tell whether a step writes variables, and always does the same computation on the same of them."""
+        model = self.model
+        parts = (model, model.optimizer, model._compiled_loss, model._compiled_metrics)
+        return step != "predict_step" and all(part is None or part.built for part in parts) and is_pure(model)
 
     def chunk(self, step: str) -> Callable:
         """Return a function (order, start, stop, arrays): steps over the rows `order[start]` ... `order[stop - 1]`."""
@@ -116,6 +131,7 @@ class Programs:
     def predicted(self, arrays: Arrays, epochs: Any) -> list:
         """Return the outputs for all batches: one by one for a while, then many as one where that gains something."""
         single, parts, done = self.single("predict_step"), [], 0
+        arrays.convert = current.asarray if self.model.run_eagerly else current.argument
         total = min(arrays.full_batches, epochs.limit or arrays.full_batches)
         for batch in epochs.native(0):
             began = time.perf_counter()

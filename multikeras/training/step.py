@@ -8,6 +8,7 @@ from multikeras.backend import current, scope
 from multikeras.core import tree
 from multikeras.core.masking import masks_of, put_masks
 from multikeras.core.tracking import unique
+from multikeras.losses.loss import shared, whole
 from multikeras.ops import sum as sum_of
 from multikeras.utils.arrays import unpack_x_y_sample_weight
 
@@ -71,7 +72,7 @@ class Steps:
     def _track_loss(self, loss: Any, x: Any) -> None:
         rows = next((leaf.shape[0] for leaf in tree.flatten(x) if leaf is not None and len(leaf.shape)), 1)
         self._loss_tracker.update_state(
-            loss, sample_weight=current.shape(tree.flatten(x)[0])[0] if rows is None else rows
+            whole(loss), sample_weight=current.shape(tree.flatten(x)[0])[0] if rows is None else rows
         )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training: bool = True) -> Any:
@@ -89,7 +90,7 @@ class Steps:
             value = self._compiled_loss(y, y_pred, sample_weight)
             if value is not None:
                 parts.append(value)
-        parts += [sum_of(current.asarray(loss)) for loss in self.losses]  # type: ignore[attr-defined]
+        parts += [shared(sum_of(current.asarray(loss))) for loss in self.losses]  # type: ignore[attr-defined]
         if not parts:
             raise ValueError(
                 f"Model {self.name!r} has no loss to minimize. Give compile() a loss=, call add_loss() in a layer, "  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from multikeras.backend.shapes import Spec
 from multikeras.core import tree
 from multikeras.layers._call import calls
 from multikeras.random.seed_generator import global_seed
-from multikeras.training.compiling import STOPS, Compiling
+from multikeras.training.compiling import STOPS, Compiling, within_replicas
 from multikeras.training.data import source_of
 from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of, dense
 from multikeras.training.data.source import Source
@@ -148,7 +148,7 @@ class Trainer(Compiling):
         run = self._run if mode == "train" else None
         observed = each.observes_batches(mode)
         stride = max(self.steps_per_execution, 1)
-        arrays = epochs.chunkable() if not self.run_eagerly else None
+        arrays = epochs.chunkable() if not self.run_eagerly and self._replicas is None else None
         logs: dict[str, Any] = {}
         done = 0 if run is None else run.batch
         if done:
@@ -301,7 +301,7 @@ class Trainer(Compiling):
         each.on_predict_begin()
         parts: list[Any] = []
         with current.no_gradients(), contextlib.closing(source):
-            if stride == 1 and not each.callbacks and (arrays := epochs.chunkable()):
+            if stride == 1 and not each.callbacks and self._replicas is None and (arrays := epochs.chunkable()):
                 parts += programs.predicted(arrays, epochs)
             for i, batch in enumerate(() if parts else epochs.native(0)):
                 if i % stride == 0:
@@ -376,6 +376,7 @@ class Trainer(Compiling):
         single = self._the_programs().single(step)
         return lambda iterator: single(to_native(next(iterator)))
 
+    @within_replicas
     def _prepare(self, source: Source, training: bool | None) -> None:
         """Make every variable before anything is compiled; check the first batch against the model."""
         calls.context = None

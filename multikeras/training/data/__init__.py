@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from multikeras.backend import current
 from multikeras.core import tree
 from multikeras.training.data.arrays import Arrays, is_arrays
 from multikeras.training.data.py_dataset import PyDatasetSource
@@ -14,6 +15,7 @@ from multikeras.utils.py_dataset import PyDataset
 
 def source_of(x: Any, y=None, sample_weight=None, batch_size=None, shuffle=False, seed=0, class_weight=None) -> Source:
     """Return the `Source` for whatever a user passes as data."""
+    x = current.whole_batches(x)
     if x is None:
         raise ValueError("x is None: give the input data as arrays, a PyDataset, a generator or a dataset.")
     if isinstance(x, PyDataset) or (

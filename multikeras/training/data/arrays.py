@@ -131,10 +131,11 @@ def class_weights_of(y: Any, class_weight: dict[int, float]) -> np.ndarray:
     if labels.ndim > 1:
         labels = labels.argmax(-1) if labels.shape[-1] > 1 else labels[..., 0]
     labels = np.round(labels).astype("int64")
-    weights = np.ones(max(int(labels.max(initial=0)), *map(int, class_weight)) + 1, config.floatx())
+    others = max(map(int, class_weight), default=0) + 1  # the place of all labels that have no weight
+    weights = np.ones(others + 1, config.floatx())
     for label, weight in class_weight.items():
         weights[int(label)] = weight
-    return weights[labels]
+    return weights[np.where((labels < 0) | (labels > others), others, labels)]
 
 
 def _on_host(x: Any) -> Any:
@@ -178,6 +179,8 @@ class Arrays(Source):
             x, y, sample_weight = (tree.map_structure(_on_host, v) for v in (x, y, sample_weight))
         self._data = pack_x_y_sample_weight(x, y, sample_weight)
         self._on_device: Any = None
+        self.convert = current.asarray
+        """What makes a tensor of rows of an array."""
 
     @property
     def tensors(self) -> Any:
@@ -229,8 +232,11 @@ class Arrays(Source):
         """Return rows as native tensors, cut before they go to the device if the whole is not there anyway."""
         arrays = self._data if self._on_device is None else self._on_device
         if start == 0 and stop == self.rows:
-            return self.tensors
-        return tree.map_structure(lambda a: None if a is None else current.asarray(a[start:stop]), arrays)
+            return self.tensors if self._on_device is not None else tree.map_structure(self._converted, arrays)
+        return tree.map_structure(lambda a: None if a is None else self.convert(a[start:stop]), arrays)
+
+    def _converted(self, a: Any) -> Any:
+        return None if a is None else self.convert(a)
 
     def kind(self) -> Any:
         """Return what arrays have in common that fit the same models: structure, shapes of rows, dtypes."""
