@@ -155,10 +155,11 @@ def test_an_exception_of_a_generator_comes_out(trained):
     assert usable(trained)
 
 
-def test_an_exception_in_a_thread_comes_out_at_once(trained):
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_an_exception_in_a_thread_comes_out_at_once(method, trained):
     began = time.monotonic()
     with pytest.raises(ValueError, match="row 17 is broken"):
-        trained.fit(Failing("raises", workers=4), verbose=0)
+        getattr(trained, method)(Failing("raises", workers=4), verbose=0)
     assert time.monotonic() - began < 20
     assert usable(trained)
 
@@ -315,6 +316,34 @@ def test_weights_that_cannot_be_loaded_leave_the_model_as_it_was(tmp_path):
         model.load_weights(tmp_path / "own.weights.h5")
     assert len(os.listdir("/proc/self/fd")) <= open_files
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other.weights.h5", "own.weights.h5"]
+
+
+@pytest.mark.parametrize("weights_only", [True, False])
+def test_a_store_that_fails_during_a_checkpoint_stops_training_and_keeps_the_last_one(weights_only, tmp_path, monkeypatch):
+    path = tmp_path / ("best.weights.h5" if weights_only else "best.keras")
+    model = small()
+
+    class Break(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                patched.setattr(os, "fsync", full)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    def fit(**options):
+        keep = callbacks.ModelCheckpoint(path, save_weights_only=weights_only)
+        model.fit(X, Y, verbose=0, callbacks=[Break(), keep], **options)
+
+    fit(epochs=2)
+    before = path.read_bytes()
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+        fit(initial_epoch=2, epochs=4)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    assert usable(model)
+    fit(initial_epoch=3, epochs=4)  # there is room again
+    assert path.read_bytes() != before
 
 
 @pytest.mark.parametrize("built", [True, False])
