@@ -253,7 +253,7 @@ class NumpyBackend(Backend):
         count = indices.shape[-1]
         indices = indices.reshape(-1, count)
         updates = np.broadcast_to(updates, (*updates.shape[: updates.ndim - x.ndim + count], *x.shape[count:]))
-        updates = updates.reshape(-1, *x.shape[count:])
+        updates = updates.reshape(len(indices), *x.shape[count:])
         inside = np.all((indices >= 0) & (indices < x.shape[:count]), axis=-1)
         combine = {"add": np.add, "multiply": np.multiply, "max": np.maximum, "min": np.minimum}.get(how)
         result = np.array(x)

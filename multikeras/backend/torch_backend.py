@@ -481,12 +481,12 @@ class TorchBackend(TorchPrograms):
         limits = torch.tensor(sizes, device=x.device)
         strides = torch.tensor([math.prod(sizes[i + 1 :]) for i in range(depth)], device=x.device)
         inside = ((indices >= 0) & (indices < limits)).all(-1)
-        rows = math.prod(sizes)
+        rows, width = math.prod(sizes), math.prod(rest)
         # Indices outside go to an extra row, which is cut off.
         flat = torch.where(inside, (indices * strides).sum(-1), rows)
         wide = _WIDE.get(x.dtype, x.dtype)
-        base = F.pad(x.to(wide).reshape(rows, -1), (0, 0, 0, 1))
-        updates = updates.to(wide).reshape(len(flat), -1)
+        base = F.pad(x.to(wide).reshape(rows, width), (0, 0, 0, 1))
+        updates = updates.to(wide).reshape(len(flat), width)
         if how in ("set", "add"):
             base = base.index_put((flat,), updates, accumulate=how == "add")
         else:

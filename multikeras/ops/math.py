@@ -162,7 +162,7 @@ def _segments(B, data, segment_ids, num_segments, how, empty):
         )
     if num_segments is None:
         # With the size of the result unknown until the values are seen.
-        num_segments = _as_size(B, B.max(ids) + 1)
+        num_segments = 0 if ids.shape[0] == 0 else _as_size(B, B.max(ids) + 1)
     out = B.full((num_segments, *B.shape(data)[1:]), empty, B.dtype(data))
     return B.scatter(out, B.expand_dims(ids, 1), data, how)
 

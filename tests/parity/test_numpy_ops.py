@@ -166,3 +166,11 @@ def test_unique_rebuilds_its_input(x, axis):
     np.testing.assert_array_equal(first, expected[1])
     np.testing.assert_array_equal(counts, expected[3])
     np.testing.assert_array_equal(np.take(values, inverse, axis or 0), x)
+
+
+@pytest.mark.parametrize("op", [ops.segment_sum, ops.segment_prod, ops.segment_max, ops.segment_min])
+@pytest.mark.parametrize(("shape", "segments", "expected"), [((0,), 3, (3,)), ((0, 2), None, (0, 2)), ((4, 0), None, (1, 0))])
+def test_segments_of_nothing(op, shape, segments, expected):
+    data, ids = np.zeros(shape, "float32"), np.zeros(shape[:1], "int32")
+    assert tuple(op(data, ids, segments).shape) == expected
+    assert_backends_agree(op, (data, ids, segments), unknown=False)
