@@ -367,7 +367,7 @@ class Programs(Backend):
         compiled._omit_frequent_tracing_warning = True
         return compiled
 
-    def jit(self, f, variables=None, compile="auto"):
+    def jit(self, f, variables=None, compile="auto", pure=False):
         traces = []  # for each trace, what f returned with None in place of tensors
 
         def traced(given):

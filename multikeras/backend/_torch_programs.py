@@ -26,6 +26,8 @@ INEXACT = frozenset(DTYPE[name] for name in dtypes.ALL if dtypes.is_inexact(name
 _EAGER_SECONDS = 0.3
 """How long a step runs eagerly before it is recorded: as long as recording takes."""
 _TURN_SECONDS = 0.05
+_MOST_KINDS = 16
+"""How many shapes of arguments are told apart: what varies without end stays eager."""
 
 _map = functools.partial(optree.tree_map, none_is_leaf=True, namespace="multikeras")
 _flatten = functools.partial(optree.tree_flatten, none_is_leaf=True, namespace="multikeras")
@@ -49,6 +51,84 @@ class VariableBase:
     def __torch_function__(cls, f, types, args=(), kwargs=None):
         args, kwargs = _map(lambda x: x.value if isinstance(x, VariableBase) else x, (args, kwargs or {}))
         return f(*args, **kwargs)
+
+
+class _Kind:
+    """Calls with arguments of the same shapes: how long they took, what they give, the recording that repeats them."""
+
+    seconds = 0.0
+    gives = None
+    loop = None
+
+
+class _Repeated:
+    """A function that runs eagerly at first, and once arguments of a kind have taken a while from a recording.
+
+    Args:
+        f: A function of trees that does nothing but compute on tensors and write `variables`.
+        variables: What it may write.
+        compile: Whether torch's compiler makes kernels of it, from the second call.
+    """
+
+    def __init__(self, f, variables, compile):
+        self.f, self.variables, self.compile = f, variables, compile
+        self.kinds: dict = {}
+
+    def __call__(self, *args):
+        leaves, spec = _flatten(args)
+        if scope.stack.redirect is not None or not all(map(_is_data, leaves)):
+            return self._eagerly(args)
+        key = spec, torch.is_grad_enabled(), *(None if x is None else (x.shape, x.dtype, x.device) for x in leaves)
+        kind = self.kinds.get(key)
+        if kind is None:
+            if len(self.kinds) >= _MOST_KINDS:
+                return self._eagerly(args)
+            kind = self.kinds[key] = _Kind()
+        if not kind.gives:
+            return self._measured(args, kind)
+        form, like = kind.gives
+        outputs = [torch.empty(shape, dtype=dtype, device=device) for shape, dtype, device in like]
+        tensors, stores = [*(x for x in leaves if x is not None), *outputs], [v.store for v in self.variables]
+        if kind.loop is None:
+            try:
+                kind.loop = record(self._into(leaves, spec, len(outputs)), tensors, [], stores, self.compile)
+            except NotRecordable:
+                kind.gives = ()
+                return self._eagerly(args)
+        else:
+            kind.loop([x.unsqueeze(0) for x in tensors], 0, 1, [], stores)
+        return form.unflatten(outputs)
+
+    def _eagerly(self, args):
+        return _map(_value, self.f(*args))
+
+    def _measured(self, args, kind):
+        began = time.perf_counter()
+        result = self._eagerly(args)
+        kind.seconds += time.perf_counter() - began
+        if kind.gives is None and (self.compile or kind.seconds >= _EAGER_SECONDS):
+            leaves, form = _flatten(result)
+            known = all(isinstance(y, torch.Tensor) and not y.requires_grad for y in leaves)
+            kind.gives = (form, [(y.shape, y.dtype, y.device) for y in leaves]) if known else ()
+        return result
+
+    def _into(self, leaves, spec, count):
+        """Return a step for `record` that writes what `f` gives into its last `count` tensors."""
+        absent = [i for i, x in enumerate(leaves) if x is None]
+
+        def step(tensors, _):
+            given = list(tensors[: len(tensors) - count])
+            for i in absent:
+                given.insert(i, None)
+            results = _flatten(self.f(*spec.unflatten(given)))[0]
+            for output, y in zip(tensors[len(tensors) - count :], results, strict=True):
+                output.copy_(y)
+
+        return step
+
+
+def _is_data(x):
+    return x is None or (isinstance(x, torch.Tensor) and not x.requires_grad)
 
 
 class _differentiating:
@@ -291,7 +371,9 @@ class TorchPrograms(Backend):
             slopes = [torch.zeros_like(y) if t is None else t for y, t in zip(leaves, slopes)]
         return (result if nested else _map(_detached, result)), spec.unflatten(slopes)
 
-    def jit(self, f, variables=None, compile="auto"):
+    def jit(self, f, variables=None, compile="auto", pure=False):
+        if pure and compile is not False:
+            return _Repeated(f, variables, compile is True)
         if compile is True:
             return torch.compile(f)
 

@@ -494,7 +494,7 @@ class SpecBackend(Backend):
         out = f(*xs)
         return out, out
 
-    def jit(self, f, variables=None, compile="auto"):
+    def jit(self, f, variables=None, compile="auto", pure=False):
         return f
 
     def repeat(self, step, variables, compile="auto", pure=False):

@@ -105,9 +105,17 @@ def test_every_variable_is_the_same(model, optimizer):
     history, together = trained(model, optimizer, watch=False)
     if EAGER and optimizer != "accumulating":  # which asks each time whether it is its turn
         assert "done" in RECORDED[before:], RECORDED[before:]
-    single_history, apart = trained(model, optimizer, watch=True)
+    single_history, apart = trained(model, optimizer, watch=True, jit_compile=not EAGER and "auto")  # False: never recorded
     assert history.keys() == single_history.keys()
-    for a, b in zip(together, apart):
+    if EAGER:
+        before = len(RECORDED)
+        watched_history, watched = trained(model, optimizer, watch=True)
+        assert watched_history == single_history
+        if optimizer != "accumulating":
+            assert RECORDED[before:] == ["done", "done"], RECORDED[before:]  # one for the last, short batch
+        together = [*together, *watched]
+        apart = apart * 2
+    for a, b in zip(together, apart, strict=True):
         if EAGER:
             np.testing.assert_array_equal(a, b)
         else:
@@ -116,7 +124,10 @@ def test_every_variable_is_the_same(model, optimizer):
 
 def test_sample_weights_and_uneven_batches():
     weights = np.linspace(0.1, 2, 100).astype("float32")
-    (_, together), (_, apart) = (trained("dense", "adam", watch, sample_weight=weights) for watch in (False, True))
+    (_, together), (_, apart) = (
+        trained("dense", "adam", watch, sample_weight=weights, jit_compile="auto" if not (watch and EAGER) else False)
+        for watch in (False, True)
+    )
     for a, b in zip(together, apart):
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=3e-4)
 
@@ -146,7 +157,7 @@ def test_compiled_steps_train_alike(model, request):
         mk.config.set_random("portable")
     before = len(RECORDED)
     _, compiled = trained(model, "adam", watch=False, jit_compile=True)
-    _, apart = trained(model, "adam", watch=True)
+    _, apart = trained(model, "adam", watch=True, jit_compile=not EAGER and "auto")
     if EAGER:
         assert "done" in RECORDED[before:], RECORDED[before:]
     for a, b in zip(compiled, apart):
