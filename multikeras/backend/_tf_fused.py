@@ -265,10 +265,13 @@ class TensorFlowFused(TensorFlowBackend):
             return super().sparse_categorical_crossentropy(target, output, from_logits, axis)
         classes = output.shape[-1]
         labels = self.reshape(target, (-1,))
+        logits = self.reshape(output, (-1, classes))
+        if self.surely_in_range(labels, classes):
+            loss, _ = R.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
+            return self.reshape(loss, tuple(target.shape))
         # The kernel refuses classes out of range, which the composite gives no loss.
         inside = (labels >= 0) & (labels < classes)
         labels = R.SelectV2(condition=inside, t=labels, e=R.ZerosLike(x=labels))
-        logits = self.reshape(output, (-1, classes))
         loss, _ = R.SparseSoftmaxCrossEntropyWithLogits(features=logits, labels=labels)
         loss = R.SelectV2(condition=inside, t=loss, e=R.ZerosLike(x=loss))
         return self.reshape(loss, tuple(target.shape))

@@ -305,8 +305,9 @@ class TorchFused(TorchBackend):
             return super().sparse_categorical_crossentropy(target, output, from_logits, axis)
         classes = output.shape[-1]
         labels = target.reshape(-1).long()
-        # Classes out of range have no loss.
-        labels = torch.where((labels < 0) | (labels >= classes), -100, labels)
+        if not self.surely_in_range(labels, classes):
+            # Classes out of range have no loss.
+            labels = torch.where((labels < 0) | (labels >= classes), -100, labels)
         loss = F.cross_entropy(output.reshape(-1, classes), labels, reduction="none", ignore_index=-100)
         return loss.reshape(target.shape)
 

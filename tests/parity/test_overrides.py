@@ -110,6 +110,7 @@ _CASES: dict[str, list] = {
                                  ((P(np.eye(3)), P(np.full((3, 3), 0.3))), {}),
                                  ((P(np.eye(4, 3).T), M), {"from_logits": True, "axis": 0})],
     "sparse_categorical_crossentropy": [((Ints(6, 2, 3), (2, 3, 5)), {"from_logits": True}),
+                                        ((Ints(5, 2, 3, low=0), (2, 3, 5)), {"from_logits": True}),
                                         ((Ints(3, 3), P(np.full((3, 4), 0.3))), {}),
                                         ((Ints(2, 4), (3, 4)), {"from_logits": True, "axis": 0}),
                                         ((Ints(3, 3, 1), (3, 4)), {"from_logits": True})],
@@ -143,7 +144,7 @@ _NO_GRADIENT = {"one_hot", "sparsemax", "top_k", "any", "all", "count_nonzero", 
 
 
 def _is_override(name):
-    return not name.startswith("_") and name not in ("faces", "bind_face") and not name.endswith("_step")
+    return not name.startswith("_") and name not in ("faces", "bind_face", "surely_in_range") and not name.endswith("_step")
 
 
 def _names():
@@ -177,6 +178,13 @@ def _run(B, name, args, kwargs):
     weights = [current.asarray(np.linspace(0.5, 1.5, (y.shape and int(np.prod(y.shape))) or 1).reshape(tuple(y.shape)),
                                current.dtype(y)) for y in results]  # fmt: skip
     return results, pull(weights)
+
+
+@pytest.mark.parametrize("indices", [[], [0, 4], [-1, 2], [5], [[3, 0], [1, 6]], [2**31 - 1], [-(2**31)]])
+def test_indices_in_range_are_in_range(indices):
+    indices = np.array(indices, "int32")
+    inside = bool(((indices >= 0) & (indices < 5)).all())
+    assert not current.surely_in_range(current.asarray(indices), 5) or inside
 
 
 @pytest.mark.parametrize("name", _names())
