@@ -269,8 +269,8 @@ run multikeras, the framework by itself and Keras 3.15.1 in one process, in turn
 
 A cell is **ours / native**, then Keras / native, then the CPU time of the native call: below 1 is faster than the framework.
 Forward is an eager call. Backward is forward and backward together, as in training: eager on torch, compiled by `jax.jit` and
-`tf.function` (not XLA). Calls of a few microseconds show what a call through Python costs; figures vary by some 10 % from run
-to run."""
+`tf.function` (not XLA). Times are medians of turns, with freed memory kept. Calls of a few microseconds show what a call through
+Python costs; figures vary by some 10 % from run to run."""
 
 
 if __name__ == "__main__":

@@ -212,7 +212,7 @@ class TensorFlowBackend(SparseTensors, Distributed):
 
     name = "tensorflow"
     Tensor = tf.__internal__.EagerTensor  # asked by name: to make a tensor would settle which devices there are
-    tensor_types = (tf.Tensor, tf.Variable, tf.IndexedSlices)
+    tensor_types = (tf.Tensor, tf.Variable, tf.IndexedSlices, tf.RaggedTensor)
     native_inexact = frozenset(DTYPE[d] for d in (*dtypes.FLOATS, *dtypes.FLOAT8, *dtypes.COMPLEX))
 
     abs = _for(tf.complex64, lambda x: R.ComplexAbs(x=x, Tout=tf.float32), _wide(tf.abs, _UNSIGNED, _BOOL))
@@ -325,6 +325,8 @@ class TensorFlowBackend(SparseTensors, Distributed):
         to = DTYPE[dtype]
         if x.dtype == to:
             return x
+        if type(x) is tf.RaggedTensor:
+            return tf.cast(x, to)
         if x.dtype.is_complex and not to.is_complex:
             x = tf.math.real(x) if to != tf.bool else tf.not_equal(x, tf.zeros((), x.dtype))
         if (to in _FLOAT8 and not x.dtype.is_floating) or (x.dtype in _FLOAT8 and not to.is_floating):
@@ -351,7 +353,7 @@ class TensorFlowBackend(SparseTensors, Distributed):
         static = tuple(x.shape)
         if None not in static:
             return static
-        sizes = tf.shape(x)
+        sizes = x.bounding_shape(out_type=tf.int32) if type(x) is tf.RaggedTensor else tf.shape(x)
         return tuple(sizes[i] if s is None else s for i, s in enumerate(static))
 
     def dtype(self, x):
@@ -434,6 +436,8 @@ class TensorFlowBackend(SparseTensors, Distributed):
         return R.BroadcastTo(input=x, shape=_ints(tuple(shape)))
 
     def concatenate(self, xs, axis):
+        if type(xs[0]) is tf.RaggedTensor:
+            return tf.concat(xs, axis)
         return R.ConcatV2(values=xs, axis=axis) if len(xs) > 1 else xs[0]
 
     def pad(self, x, widths, mode="constant", value=0):
@@ -714,8 +718,8 @@ class TensorFlowBackend(SparseTensors, Distributed):
     def _conv(self, x, kernel, strides, mode, dilation, groups):
         if len(strides) == 1:
             # A line is an image of height 1; depthwise kernels want equal strides, and a height of 1 has one window.
-            out = self._conv(x[:, None], kernel[None], strides * 2, mode, (1, *dilation), groups)
-            return tf.squeeze(out, 1)
+            line, window = R.ExpandDims(input=x, axis=1), R.ExpandDims(input=kernel, axis=0)
+            return R.Squeeze(input=self._conv(line, window, strides * 2, mode, (1, *dilation), groups), axis=[1])
         if max(dilation) > 1 and not (len(strides) == 2 and self._has_gpu()):
             return self._dilated(x, kernel, strides, mode, dilation, groups)
         strides_, native = [1, *strides, 1], len(strides) == 2 and self._has_gpu()
