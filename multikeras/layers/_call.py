@@ -89,8 +89,8 @@ calls = _Calls()
 
 
 def is_tensor_like(x: Any) -> bool:
-    """Tell whether `x` is a native tensor or a shape without data."""
-    return isinstance(x, Spec) or current.is_tensor(x)
+    """Tell whether `x` is a native tensor, dense or sparse, or a shape without data."""
+    return isinstance(x, Spec) or current.is_tensor(x) or current.is_sparse(x)
 
 
 def has_tensors(value: Any) -> bool:

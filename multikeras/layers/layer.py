@@ -68,6 +68,8 @@ class Layer(Weights, current.Module, Operation):
     """Arguments of the constructor that `get_config` leaves out."""
     also_in_config: tuple[str, ...] = ()
     """Attributes that `get_config` adds to the arguments."""
+    takes_sparse = True
+    """Whether sparse inputs reach `call` as they are; otherwise it gets dense ones. Its ops take both, operators may not."""
     wrap_module: Callable[[Any], "Layer"]
     """Makes a layer of one of the framework's own modules: set by the layer that can."""
 
@@ -412,7 +414,15 @@ class Layer(Weights, current.Module, Operation):
                 return current.asarray(array)
             float_in = dtype_names.is_float(dtype_names.standardize_dtype(array.dtype))
             return current.asarray(x, self.compute_dtype if self.autocast and float_in else None)
-        return self._convert_input(current.asarray(x)) if current.is_sparse(x) else x
+        if not current.is_sparse(x):
+            return x
+        if not self.takes_sparse:
+            return self._convert_input(current.asarray(x))
+        if self.autocast:
+            indices, values, shape = current.sparse_parts(x)
+            if dtype_names.is_float(dtype := current.dtype(values)) and dtype != self.compute_dtype:
+                return current.sparse(indices, current.cast(values, self.compute_dtype), shape)
+        return x
 
     def _set_masks(self, inputs, outputs, previous):
         flat = tree.flatten(outputs)

@@ -11,6 +11,8 @@ from multikeras.layers.layer import Layer
 class Elementwise(Layer):
     """What these layers share: no weights, masks pass through."""
 
+    takes_sparse = False
+
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.supports_masking = True
@@ -127,6 +129,8 @@ class PReLU(Layer):
     >>> multikeras.ops.convert_to_numpy(y).tolist()
     [[-1.0, 2.0]]
     """
+
+    takes_sparse = False
 
     def __init__(
         self,

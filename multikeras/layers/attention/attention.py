@@ -29,6 +29,8 @@ class Attention(Layer):
     True
     """
 
+    takes_sparse = False
+
     def __init__(
         self,
         use_scale: bool = False,

@@ -24,6 +24,8 @@ class GroupNormalization(Layer):
     [[-1.0, 1.0, -1.0, 1.0]]
     """
 
+    takes_sparse = False
+
     def __init__(
         self,
         groups: int = 32,

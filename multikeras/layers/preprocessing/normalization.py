@@ -24,6 +24,8 @@ class Normalization(DataLayer):
     [[-1.0, 2.0]]
     """
 
+    takes_sparse = False
+
     def __init__(self, axis: Any = -1, mean: Any = None, variance: Any = None, invert: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.invert = invert

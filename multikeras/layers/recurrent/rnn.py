@@ -34,6 +34,8 @@ class RNN(Layer):
     True
     """
 
+    takes_sparse = False
+
     def __init__(
         self,
         cell: Any,

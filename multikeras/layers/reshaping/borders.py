@@ -35,6 +35,8 @@ def border_pairs(layer: str, argument: str, value: Any, rank: int) -> tuple[tupl
 class Bordered(Layer):
     """What cropping and padding share: a pair of widths for each of `rank` spatial dimensions."""
 
+    takes_sparse = False
+
     rank: int
 
     def _set_up(self, data_format: str | None) -> None:
