@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from workloads import WORKLOADS, Workload
 
-TURN = 0.3
+TURN = 0.25
 """Seconds of a turn, at least one epoch."""
 WARM = 0.6
 """Seconds and epochs of a fit before it is timed: by then all is compiled or recorded."""

@@ -439,7 +439,7 @@ class JaxPrograms(Backend):
     def argument(self, x):
         return x if type(x) is np.ndarray and x.dtype in _AS_THEY_ARE else self.asarray(x)
 
-    def repeat(self, step, variables, compile="auto", pure=False):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None):
         variables = list({id(v): v for v in variables}.values())
 
         def slice_of(xs, i):

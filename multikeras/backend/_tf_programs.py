@@ -391,7 +391,7 @@ class Programs(Backend):
 
         return run
 
-    def repeat(self, step, variables, compile="auto", pure=False):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None):
         def many(xs, start, stop, shared):
             def one(i):
                 step(nest.map_structure(lambda x: None if x is None else tf.gather(x, i), xs), *shared)
@@ -400,29 +400,29 @@ class Programs(Backend):
             return tf.while_loop(lambda i: i < stop, one, (start,), parallel_iterations=1)
 
         decided = compile != "auto" or not self.compiles_by_default
-        program, pays, taken = self._compiled(many, compile is True), False, 0
+        program, compiled = self._compiled(many, compile is True), self._compiled(many, True)
+        pays, taken = None, _STEPS_BEFORE_XLA if done is None else done
 
         def run(xs, start, stop, *shared):
             nonlocal decided, program, pays, taken
             given = self._tensors(xs), tf.constant(start), tf.constant(stop), self._tensors(shared)
-            if not (decided or taken):
+            if not decided and pays is None:
                 # XLA is not slower and computes the same, but for convolutions on CPUs and random numbers.
                 convolutions, draws = self.convolutions, self.draws
-                program.get_concrete_function(*given)
+                (program if taken < _STEPS_BEFORE_XLA else compiled).get_concrete_function(*given)
                 pays = self.draws == draws and (self.convolutions == convolutions or bool(self.devices("gpu")))
             if not decided and pays and taken + stop - start > _STEPS_BEFORE_XLA:
-                decided, between = True, start + _STEPS_BEFORE_XLA - taken
-                compiled = self._compiled(many, True)
+                decided, between = True, max(start, start + _STEPS_BEFORE_XLA - taken)
                 if between > start:
                     program(given[0], given[1], tf.constant(between), given[3])
                 given = given[0], tf.constant(between), *given[2:]
                 try:
-                    done = compiled(*given)
+                    turn = compiled(*given)
                 except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
                     pass  # XLA cannot, and says so before it starts
                 else:
                     program = compiled
-                    return done
+                    return turn
             taken += stop - start
             return program(*given)
 

@@ -383,7 +383,7 @@ class TorchPrograms(Backend):
 
         return call
 
-    def repeat(self, step, variables, compile="auto", pure=False):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None):
         one = self.jit(step, variables, compile)
         recordings: dict = {}
         seconds = 0.0

@@ -524,8 +524,9 @@ class Backend:
         return self.asarray(x)
 
     def repeat(
-        self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto", pure: bool = False
-    ) -> Callable:
+        self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto", pure: bool = False,
+        done: int | None = None,
+    ) -> Callable:  # fmt: skip
         """Return a function `run(xs, start, stop, *shared)` of many steps in one dispatch.
 
         It calls `step(x, *shared)` for the slices `start` to `stop - 1`, Python ints, along the leading axis of the tree
@@ -533,7 +534,8 @@ class Backend:
         returned. Backends that gain nothing loop in Python.
 
         A `pure` step does nothing but compute on tensors, the same each time: what it did once may be repeated without
-        asking Python again, also by a framework that otherwise runs it each time.
+        asking Python again, also by a framework that otherwise runs it each time. `done`: how many such steps made `variables`
+        what they are; a compiler that takes long may leave out the first ones, the same in a run that was interrupted.
         """
         raise NotImplementedError
 

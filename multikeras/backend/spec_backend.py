@@ -497,7 +497,7 @@ class SpecBackend(Backend):
     def jit(self, f, variables=None, compile="auto", pure=False):
         return f
 
-    def repeat(self, step, variables, compile="auto", pure=False):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None):
         return lambda xs, start, stop, *shared: step(_map(self._slice, xs), *shared)
 
     def eval_shape(self, f, *specs):

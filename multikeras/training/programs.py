@@ -91,8 +91,11 @@ class Programs:
                 if kept is not None:
                     kept.keep(logs)
 
-            variables = self.model._state_of_training()
-            self.compiled[key] = current.repeat(one, variables, compile=self._compile_option(), pure=is_pure(self.model))
+            optimizer = self.model.optimizer if step == "train_step" else None
+            self.compiled[key] = current.repeat(
+                one, self.model._state_of_training(), compile=self._compile_option(), pure=is_pure(self.model),
+                done=None if optimizer is None else int(current.to_numpy(current.asarray(optimizer.iterations))),
+            )  # fmt: skip
         return self.compiled[key]
 
     def results(self) -> Callable:
