@@ -235,6 +235,12 @@ class TensorFlowFused(TensorFlowBackend):
             return super().conv_plus(x, kernel, bias, strides, padding, dilation, groups, data_format)
         return R.BiasAdd(value=self.conv(x, kernel, strides, padding, dilation, groups, data_format), bias=bias)
 
+    def max_pool(self, x, window, strides, padding, data_format):
+        # The usual case without the ways around it, which are a tenth of an eager call for 64 x 26 x 26 x 32.
+        if x.dtype != tf.float32 or len(window) != 2 or not isinstance(padding, str) or data_format != "channels_last":
+            return super().max_pool(x, window, strides, padding, data_format)
+        return R.MaxPool(input=x, ksize=[1, *window, 1], strides=[1, *strides, 1], padding=padding.upper())
+
     def affine(self, x, kernel, bias, axes=1):
         if kernel.shape.rank != 2 or bias.shape.rank != 1 or bias.dtype not in _FLOATS or axes != 1 or len(x.shape) < 2:
             return super().affine(x, kernel, bias, axes)
