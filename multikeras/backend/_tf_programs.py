@@ -376,7 +376,8 @@ class Programs(Backend):
             is_static = [not isinstance(x, self.tensor_types) for x in leaves]
             shape = nest.map_structure(lambda _: None, out)
             traces.append((shape, [x if s else None for x, s in zip(leaves, is_static)], is_static))
-            return [self.asarray(x) for x, s in zip(leaves, is_static) if not s], tf.constant(len(traces) - 1)
+            tensors = [x if self.is_ragged(x) else self.asarray(x) for x, s in zip(leaves, is_static) if not s]
+            return tensors, tf.constant(len(traces) - 1)
 
         compiled = self._compiled(traced, compile)
 

@@ -8,6 +8,9 @@ class SparseTensors:
 
     supports_sparse = True
 
+    def is_ragged(self, x):
+        return isinstance(x, tf.RaggedTensor)
+
     def is_sparse(self, x):
         return isinstance(x, (tf.SparseTensor, tf.IndexedSlices))
 

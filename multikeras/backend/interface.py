@@ -188,6 +188,10 @@ class Backend:
 
     # -- sparse tensors, where the framework has them --------------------------------------------------------------
 
+    def is_ragged(self, x: Any) -> bool:
+        """Tell whether `x` is a tensor of rows of different lengths: `cast` and `concatenate` take it, `asarray` pads it."""
+        return False
+
     def is_sparse(self, x: Any) -> bool:
         """Tell whether `x` is a sparse tensor of the framework."""
         return False

@@ -249,7 +249,9 @@ def _fit(x: Any, wanted: KerasTensor) -> Any:
     elif rank == want - 1 and wanted.shape[-1] == 1:
         x = expand_dims(x, axis=-1)
     dtype = x.dtype if isinstance(x, Spec) else current.dtype(x)
-    return x if dtype == wanted.dtype else cast(x, wanted.dtype)
+    if dtype == wanted.dtype:
+        return x
+    return current.cast(x, wanted.dtype) if current.is_ragged(x) else cast(x, wanted.dtype)
 
 
 def _output_names(outputs: list[KerasTensor]) -> list[str]:

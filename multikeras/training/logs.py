@@ -95,7 +95,9 @@ def floats(logs: Any) -> dict[str, Any]:
     return values
 
 
-def joined(parts: tuple) -> np.ndarray:
-    """Return outputs of batches as one numpy array."""
+def joined(parts: tuple) -> Any:
+    """Return outputs of batches as one numpy array; ragged ones as one ragged tensor."""
+    if current.is_ragged(parts[0]):
+        return current.concatenate(parts, 0)
     arrays = [current.to_numpy(p) for p in parts]
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -12,7 +12,7 @@ OPTIONAL = {
     "unregister", "register_all", "seed", "no_gradients", "map_leaves", "pack_module", "unpack_module", "load_endpoints",
     "is_sparse", "sparse_parts", "sparse", "coalesced", "sparse_matmul", "adopt", "peek", "fill",
     "profiler", "device_memory", "native_dataset", "conv_plus", "map_batches", "observe", "observed", "finish_observing",
-    "replicas", "number_of_replicas", "sum_over_replicas", "whole_batches",
+    "is_ragged", "replicas", "number_of_replicas", "sum_over_replicas", "whole_batches", "surely_in_range", "argument",
 }  # fmt: skip
 """Methods of the interface that do something of their own, or nothing, where a backend does not define them."""
 

@@ -1,7 +1,6 @@
-"""Fits under `tf.distribute` strategies, as JSON: python replicas.py PACKAGE DEVICES CASES, where PACKAGE is multikeras or keras."""
+"""Fits under `tf.distribute` strategies with two devices and without, as JSON: python replicas.py CASES (all by default)."""
 
 import contextlib
-import importlib
 import json
 import sys
 import tempfile
@@ -9,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+
+import multikeras as k
 
 ROWS, BATCH = 44, 8  # the last batch has 4 rows
 
@@ -38,7 +39,7 @@ def rows():
     return random.normal(size=(ROWS, 6)).astype("float32"), random.normal(size=(ROWS, 1)).astype("float32")
 
 
-def result_of(k, case, strategy):
+def result_of(case, strategy):
     """Return history, evaluation, predictions and weights of a case."""
     x, y = rows()
     k.config.set_dtype_policy(case.get("policy", "float32"))
@@ -69,7 +70,7 @@ def result_of(k, case, strategy):
     return found
 
 
-def saved(k, strategy):
+def saved(strategy):
     """Return whether a model saved and loaded under a strategy goes on as the one saved."""
     x, y = rows()
     with strategy.scope():
@@ -89,7 +90,7 @@ def saved(k, strategy):
     return {"kinds": kinds, "differences": differences}
 
 
-def own_loop(k, strategy):
+def own_loop(strategy):
     """Return what a loop written by hand with `strategy.run` gives, one epoch."""
     x, y = rows()
     with strategy.scope():
@@ -116,21 +117,19 @@ def own_loop(k, strategy):
     return {"losses": losses, "metric": float(metric.result()), "kernel": model.get_weights()[0].tolist()}
 
 
-def main(package, devices, *cases):
-    k = importlib.import_module(package)
+def main(*cases):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(int(devices))])
+    strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(2)])
     found = {}
     for name in cases or CASES:
         for how, under in (("replicas", strategy), ("alone", None)):
             try:
-                found[f"{name}_{how}"] = result_of(k, CASES[name], under)
+                found[f"{name}_{how}"] = result_of(CASES[name], under)
             except Exception as error:
                 found[f"{name}_{how}"] = {"error": f"{type(error).__name__}: {error}"[:500]}
     k.config.set_dtype_policy("float32")
-    if package != "keras":
-        found["own_loop"], found["saved"] = own_loop(k, strategy), saved(k, strategy)
+    found["own_loop"], found["saved"] = own_loop(strategy), saved(strategy)
     print("RESULT" + json.dumps(found))
 
 

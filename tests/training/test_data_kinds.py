@@ -229,3 +229,34 @@ def test_a_model_can_be_held_to_a_few_batches(kind):
         config.set_overfit_batches(None)
     assert history.history["val_loss"][-1] < 0.02  # learned by heart
     assert int(model.optimizer.iterations.numpy()) == 150
+
+
+@pytest.mark.skipif(backend.backend() != "tensorflow", reason="only TensorFlow has ragged tensors that layers compute with")
+def test_ragged_rows_train_as_padded_ones_and_come_out_of_predict_ragged():
+    import tensorflow as tf
+
+    class Sums(mk.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(1, kernel_initializer="ones")
+
+        def call(self, x):
+            return self.dense(tf.reduce_sum(x, axis=1)[:, None])
+
+    class Twice(layers.Layer):
+        def call(self, x):
+            return x * 2
+
+    rows = [[float(i)] * (i % 3 + 1) for i in range(10)]
+    ragged, y = tf.ragged.constant(rows), np.arange(10.0)[:, None]
+    results = []
+    for x in (ragged, ragged.to_tensor().numpy()):
+        mk.utils.set_random_seed(0)
+        model = Sums()
+        model.compile(mk.optimizers.SGD(1e-4), "mse")
+        history = model.fit(x, y, batch_size=4, epochs=3, verbose=0).history["loss"]
+        results.append([*history, model.evaluate(x, y, verbose=0), *model.get_weights()[0].ravel()])
+    np.testing.assert_allclose(*results, rtol=1e-5)
+    inputs = mk.Input((None,))
+    doubled = mk.Model(inputs, Twice()(inputs)).predict(ragged, batch_size=4, verbose=0)
+    assert doubled.to_list() == [[2 * v for v in row] for row in rows]

@@ -139,9 +139,16 @@ def class_weights_of(y: Any, class_weight: dict[int, float]) -> np.ndarray:
 
 
 def _on_host(x: Any) -> Any:
-    if x is None or isinstance(x, np.ndarray):
+    if x is None or isinstance(x, np.ndarray) or current.is_ragged(x):
         return x
     return x.tocsr() if is_sparse_rows(x) else current.to_numpy(x)
+
+
+def _at_rows(x: Any, rows: Any) -> Any:
+    """Return rows, given as a slice or by their numbers, of what `_on_host` returned."""
+    if isinstance(rows, slice) or not current.is_ragged(x):
+        return dense(x[rows])
+    return current.concatenate([x[int(i) : int(i) + 1] for i in rows], 0)
 
 
 class Arrays(Source):
@@ -174,7 +181,8 @@ class Arrays(Source):
         self.shuffle, self.seed = shuffle, seed
         leaves = [leaf for leaf in tree.flatten((x, y, sample_weight)) if leaf is not None]
         # Rows are gathered here, not on the device, if not all of them should be there.
-        self.on_host = any(map(is_sparse_rows, leaves)) or sum(getattr(a, "nbytes", 0) for a in leaves) > _MOST_ON_DEVICE
+        kept = any(is_sparse_rows(leaf) or current.is_ragged(leaf) for leaf in leaves)
+        self.on_host = kept or sum(getattr(a, "nbytes", 0) for a in leaves) > _MOST_ON_DEVICE
         if self.on_host:
             x, y, sample_weight = (tree.map_structure(_on_host, v) for v in (x, y, sample_weight))
         self._data = pack_x_y_sample_weight(x, y, sample_weight)
@@ -221,7 +229,7 @@ class Arrays(Source):
             stop = min(start + self.batch_size, self.rows)
             if self.on_host:
                 rows = slice(start, stop) if order is None else order[start:stop]
-                yield tree.map_structure(lambda a: None if a is None else dense(a[rows]), self._data)  # noqa: B023
+                yield tree.map_structure(lambda a: None if a is None else _at_rows(a, rows), self._data)  # noqa: B023
             elif order is None:
                 yield self._between(start, stop)
             else:
