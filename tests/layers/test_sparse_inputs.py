@@ -54,4 +54,5 @@ def test_what_is_only_moved_stays_sparse(make):
 
 def test_the_compute_dtype_is_that_of_the_values():
     y = layers.Flatten(dtype="float16")(sparse(np.eye(3, dtype="float32")))
-    assert current.is_sparse(y) and ops.convert_to_numpy(y).dtype == "float16"
+    assert current.is_sparse(y)
+    assert ops.convert_to_numpy(y).dtype == "float16"

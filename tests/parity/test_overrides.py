@@ -121,6 +121,9 @@ _CASES: dict[str, list] = {
                               ((*(_HEADS,) * 3, (2, 3, 5, 5), P(np.tri(5, dtype=bool)[None, None])), {"is_causal": True}),
                               ((_HEADS,) * 3, {"attn_logits_soft_cap": 2.0})],
     **dict.fromkeys(("max_pool", "average_pool"), _windows()),
+    **dict.fromkeys("rgb_to_grayscale rgb_to_hsv hsv_to_rgb".split(), [((P(np.linspace(0, 1, 60).reshape(2, 5, 2, 3)),), {})]),
+    "resize": [((_IMAGE, P((5, 9))), {"interpolation": how, "antialias": how == "lanczos3"})
+               for how in ("nearest", "bilinear", "bicubic", "lanczos3")],
     "tensordot": [((CUBE, (4, 2)), {"axes": 1}), ((CUBE, CUBE), {"axes": ((0, 2), (0, 2))})],
     "diagonal": [((CUBE,), {}), ((CUBE, P(0), P(-2), P(-1)), {}), ((M,), {"offset": -1}), ((CUBE, P(1), P(2), P(0)), {})],
     "conv": [((_IMAGE, (3, 3, 1, 4), P((1, 1)), P("same"), P((1, 1)), P(4), P("channels_last")), {}),
