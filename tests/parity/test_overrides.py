@@ -74,6 +74,7 @@ _REDUCE = [((CUBE,), {}), ((CUBE,), {"axis": -1}), ((CUBE,), {"axis": (0, 2), "k
 _AXIS = [((CUBE,), {}), ((CUBE,), {"axis": 1})]
 _TWO = [((CUBE, CUBE), {}), ((CUBE, ROWS), {})]
 _PLACES = [((x, P(axis)), {}) for x in ((64, 65), P(np.tile(_EXTREME, 1100)), P(-_EXTREME)) for axis in (0, 1)]
+_COLORS = [((P(np.linspace(0, 1, 60).reshape(2, 5, 2, 3)),), {})]
 _CASES: dict[str, list] = {
     **dict.fromkeys("mean var std logsumexp any all".split(), _REDUCE),
     "count_nonzero": _REDUCE[:2], "glu": _ONE,
@@ -121,7 +122,7 @@ _CASES: dict[str, list] = {
                               ((*(_HEADS,) * 3, (2, 3, 5, 5), P(np.tri(5, dtype=bool)[None, None])), {"is_causal": True}),
                               ((_HEADS,) * 3, {"attn_logits_soft_cap": 2.0})],
     **dict.fromkeys(("max_pool", "average_pool"), _windows()),
-    **dict.fromkeys("rgb_to_grayscale rgb_to_hsv hsv_to_rgb".split(), [((P(np.linspace(0, 1, 60).reshape(2, 5, 2, 3)),), {})]),
+    **dict.fromkeys("rgb_to_grayscale rgb_to_hsv hsv_to_rgb".split(), _COLORS),
     "resize": [((_IMAGE, P((5, 9))), {"interpolation": how, "antialias": how == "lanczos3"})
                for how in ("nearest", "bilinear", "bicubic", "lanczos3")],
     "tensordot": [((CUBE, (4, 2)), {"axes": 1}), ((CUBE, CUBE), {"axes": ((0, 2), (0, 2))})],
