@@ -122,6 +122,24 @@ def test_every_variable_is_the_same(model, optimizer):
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=3e-4)
 
 
+@pytest.mark.parametrize("first", [10, 16, 25])
+def test_a_run_that_was_interrupted_takes_the_same_programs(first, tmp_path):
+    """TensorFlow's loop changes its program at step 16 of the optimizer, wherever a run begins."""
+    numbers = np.random.default_rng(0)
+    x, y = numbers.normal(size=(40 * 8, 6)).astype("float32"), numbers.integers(0, 3, 40 * 8)
+    mk.utils.set_random_seed(0)
+    whole = mk.Sequential([mk.Input((6,)), *dense()[:2], layers.Dense(3, "softmax")])
+    whole.compile("adam", "sparse_categorical_crossentropy")
+    whole.save(tmp_path / "m.keras")
+    whole.fit(x, y, batch_size=8, shuffle=False, verbose=0)
+    for rows in (slice(0, first * 8), slice(first * 8, None)):
+        part = mk.saving.load_model(tmp_path / "m.keras")
+        part.fit(x[rows], y[rows], batch_size=8, shuffle=False, verbose=0)
+        part.save(tmp_path / "m.keras")
+    for a, b in zip(whole.get_weights(), part.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_sample_weights_and_uneven_batches():
     weights = np.linspace(0.1, 2, 100).astype("float32")
     (_, together), (_, apart) = (
