@@ -25,13 +25,17 @@ class DataLayer(Layer):
     """What TensorFlow looks for on objects whose code it shall not rewrite."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not any(map(_is_in_a_pipeline, tree.flatten((args, kwargs)))):
-            return super().__call__(*args, **kwargs)
-        return _in_pipeline(super().__call__, args, kwargs)
+        if _is_in_a_pipeline(args) or _is_in_a_pipeline(kwargs):
+            return _in_pipeline(super().__call__, args, kwargs)
+        return super().__call__(*args, **kwargs)
 
 
 def _is_in_a_pipeline(x: Any) -> bool:
-    """Tell whether `x` is a symbolic tensor of TensorFlow, and that is not the backend."""
+    """Tell whether `x` is or holds a symbolic tensor of TensorFlow, which is not the backend."""
+    if isinstance(x, (list, tuple)):
+        return any([_is_in_a_pipeline(v) for v in x])
+    if isinstance(x, dict):
+        return any([_is_in_a_pipeline(v) for v in x.values()])
     return not isinstance(x, current.Tensor) and hasattr(x, "graph") and type(x).__module__.startswith("tensorflow.")
 
 
