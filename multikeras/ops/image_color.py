@@ -46,7 +46,8 @@ def rgb_to_grayscale(B, images, data_format=None):
         return images
     dtype = B.dtype(images)
     red, green, blue = _channels(B, images if dtypes.is_float(dtype) else B.cast(images, config.floatx()), axis)
-    return B.cast(red * 0.2989 + green * 0.587 + blue * 0.114, dtype)
+    r, g, b = (B.asarray(share, B.dtype(red)) for share in (0.2989, 0.587, 0.114))
+    return B.cast(red * r + green * g + blue * b, dtype)
 
 
 def _require_rgb(B, op_name, images, axis):
@@ -82,7 +83,7 @@ def rgb_to_hsv(B, images, data_format=None):
     hue = B.where(
         B.equal(value, red), B.divide(green - blue, divisor),
         B.where(B.equal(value, green), B.divide(blue - red, divisor) + 2.0, B.divide(red - green, divisor) + 4.0),
-    ) * (1.0 / 6.0)  # fmt: skip
+    ) / 6.0  # fmt: skip
     hue = B.where(grey, zero, B.where(hue < 0, hue + 1.0, hue))
     saturation = B.where(value > 0, B.divide(spread, B.where(value > 0, value, one)), zero)
     return B.concatenate([hue, saturation, value], axis)

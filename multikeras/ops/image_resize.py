@@ -1,6 +1,7 @@
 """Changing the size of images: resampling, padding and cropping."""
 
 import functools
+import math
 
 from multikeras import config
 from multikeras.backend import dtypes
@@ -23,10 +24,11 @@ def _cubic(B, x):
 
 
 def _lanczos(B, x, radius):
-    pi = 3.141592653589793
-    y = B.maximum(x, B.asarray(1e-3, B.dtype(x)))
-    bell = B.divide(B.sin(y * pi) * B.sin(y * (pi / radius)) * (radius / pi**2), y * y)
-    bell = B.where(x > 1e-3, bell, B.asarray(1, B.dtype(x)))
+    near = B.asarray(1e-3, B.dtype(x))
+    fast, slow, size = (B.asarray(v, B.dtype(x)) for v in (math.pi, math.pi / radius, radius / math.pi**2))
+    y = B.maximum(x, near)
+    bell = B.divide(B.sin(y * fast) * B.sin(y * slow) * size, y * y)
+    bell = B.where(x > near, bell, B.asarray(1, B.dtype(x)))
     return B.where(x < radius, bell, B.asarray(0, B.dtype(x)))
 
 

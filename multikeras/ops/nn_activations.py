@@ -164,7 +164,7 @@ def hard_sigmoid(B, x):
     >>> ops.convert_to_numpy(ops.hard_sigmoid([-3.0, 0.0, 3.0])).tolist()
     [0.0, 0.5, 1.0]
     """
-    return B.relu6(x + 3.0) * (1.0 / 6.0)
+    return B.relu6(x + 3.0) / 6.0
 
 
 @op(inexact=True)
@@ -186,7 +186,7 @@ def elu(B, x, alpha=1.0):
     >>> float(ops.elu(3.0))
     3.0
     """
-    return B.where(x > 0, x, B.expm1(B.where(x > 0, _constant(B, x, 0), x)) * alpha)
+    return B.where(x > 0, x, B.expm1(B.where(x > 0, _constant(B, x, 0), x)) * _constant(B, x, alpha))
 
 
 @op(inexact=True)
@@ -197,7 +197,7 @@ def selu(B, x):
     >>> round(float(ops.selu(1.0)), 4)
     1.0507
     """
-    return B.elu(x, 1.6732632423543772) * 1.0507009873554805
+    return B.elu(x, 1.6732632423543772) * _constant(B, x, 1.0507009873554805)
 
 
 @op(inexact=True)
@@ -221,8 +221,9 @@ def gelu(B, x, approximate=True):
     0.8413
     """
     if not approximate:
-        return x * 0.5 * B.erfc(x * -math.sqrt(0.5))
-    return x * B.sigmoid((x * x * 0.044715 + 1.0) * x * math.sqrt(8.0 / math.pi))
+        return x * 0.5 * B.erfc(x * _constant(B, x, -math.sqrt(0.5)))
+    cubic, steep = _constant(B, x, 0.044715), _constant(B, x, math.sqrt(8.0 / math.pi))
+    return x * B.sigmoid((x * x * cubic + 1.0) * x * steep)
 
 
 @op(inexact=True)

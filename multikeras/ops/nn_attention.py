@@ -45,7 +45,7 @@ def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None
         served = B.floor_divide(B.arange(0, heads, 1, "int32"), B.asarray(heads // groups, "int32"))
         key, value = (B.take(x, served, 2) for x in (key, value))
     scale = size**-0.5 if scale is None and isinstance(size, int) else scale
-    query = query * (scale if isinstance(scale, float) else B.cast(convert(B, scale), dtype))
+    query = query * (B.asarray(scale, dtype) if isinstance(scale, float) else B.cast(convert(B, scale), dtype))
     bias = None if bias is None else B.cast(convert(B, bias), wide)
     allowed = None if mask is None else B.cast(convert(B, mask), "bool")
 
