@@ -72,7 +72,9 @@ def test_blocks_give_the_same(name, monkeypatch):
 def test_a_long_attention_layer_gives_the_same(masked, causal, monkeypatch):
     layer = layers.Attention(use_scale=True)
     query, value, key = draw(BATCH, TARGET, SIZE), draw(BATCH, SOURCE, 4), draw(BATCH, SOURCE, SIZE)
-    how = {"mask": [RNG.random((BATCH, TARGET)) > 0.2, RNG.random((BATCH, SOURCE)) > 0.4] if masked else None}
+    # Every target sees something: the first source is there.
+    sources = np.array([[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]], bool)
+    how = {"mask": [np.arange(BATCH * TARGET).reshape(BATCH, TARGET) % 4 > 0, sources] if masked else None}
     layer.build([query.shape, value.shape, key.shape])
     layer.scale.assign(0.7)
     expected = layer([query, value, key], use_causal_mask=causal, **how)
