@@ -133,6 +133,7 @@ class Native:
             return optax.apply_updates(params, updates), state, (totals[0] + loss * len(rows), totals[1] + right)
 
         self.step = step
+
         @functools.partial(jax.jit, donate_argnums=1)
         def judge(params, totals, x, y):
             loss, right = loss_of(params, x, y)

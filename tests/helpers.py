@@ -17,6 +17,12 @@ def case_rng(name: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
+def sparse(x: np.ndarray) -> Any:
+    """Return the entries of an array that are not zero as a sparse tensor of the framework."""
+    at = np.argwhere(x).astype("int64" if current.name == "tensorflow" else "int32")
+    return current.sparse(current.asarray(at), current.asarray(x[tuple(at.T)]), x.shape)
+
+
 def numbers(result: Any) -> list[np.ndarray]:
     """Return the floating leaves of a result as float64 arrays; complex ones as their real and imaginary parts."""
     arrays = [np.asarray(current.to_numpy(x)) for x in tree.flatten(result) if current.is_tensor(x)]

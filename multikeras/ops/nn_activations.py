@@ -5,12 +5,8 @@ import math
 from multikeras import config
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import canonical_axis, known
+from multikeras.ops._common import constant
 from multikeras.ops._op import op
-
-
-def _constant(B, x, value):
-    """Return a scalar tensor of the dtype of `x`."""
-    return B.asarray(value, B.dtype(x))
 
 
 def _negative_abs(B, x):
@@ -28,7 +24,7 @@ def relu(B, x):
     """
     if B.dtype(x) == "bool":
         return x
-    zero = _constant(B, x, 0)
+    zero = constant(B, x, 0)
     return B.where(B.less_equal(x, zero), zero, x)
 
 
@@ -40,7 +36,7 @@ def relu6(B, x):
     >>> ops.convert_to_numpy(ops.relu6([-1.0, 2.0, 9.0])).tolist()
     [0.0, 2.0, 6.0]
     """
-    return B.where(B.less(x, _constant(B, x, 6)), B.relu(x), B.minimum(B.stop_gradient(x), _constant(B, x, 6)))
+    return B.where(B.less(x, constant(B, x, 6)), B.relu(x), B.minimum(B.stop_gradient(x), constant(B, x, 6)))
 
 
 @op(inexact=True)
@@ -52,7 +48,7 @@ def sigmoid(B, x):
     0.5
     """
     e = B.exp(_negative_abs(B, x))
-    return B.divide(B.where(x < 0, e, _constant(B, x, 1)), e + 1.0)
+    return B.divide(B.where(x < 0, e, constant(B, x, 1)), e + 1.0)
 
 
 @op(inexact=True)
@@ -63,8 +59,8 @@ def sparse_sigmoid(B, x):
     >>> ops.convert_to_numpy(ops.sparse_sigmoid([-2.0, 0.0, 2.0])).tolist()
     [0.0, 0.5, 1.0]
     """
-    middle = B.where(x >= 1, _constant(B, x, 1), (x + 1.0) * 0.5)
-    return B.where(x <= -1, _constant(B, x, 0), middle)
+    middle = B.where(x >= 1, constant(B, x, 1), (x + 1.0) * 0.5)
+    return B.where(x <= -1, constant(B, x, 0), middle)
 
 
 @op(inexact=True)
@@ -75,7 +71,7 @@ def softplus(B, x):
     >>> float(ops.softplus(1000.0))
     1000.0
     """
-    return B.where(x < 0, _constant(B, x, 0), x) + B.log1p(B.exp(_negative_abs(B, x)))
+    return B.where(x < 0, constant(B, x, 0), x) + B.log1p(B.exp(_negative_abs(B, x)))
 
 
 @op(inexact=True)
@@ -97,7 +93,7 @@ def soft_shrink(B, x, threshold=0.5):
     >>> ops.convert_to_numpy(ops.soft_shrink([-2.0, 0.2, 2.0])).tolist()
     [-1.5, 0.0, 1.5]
     """
-    return B.where(x > threshold, x - threshold, B.where(x < -threshold, x + threshold, _constant(B, x, 0)))
+    return B.where(x > threshold, x - threshold, B.where(x < -threshold, x + threshold, constant(B, x, 0)))
 
 
 @op(inexact=True)
@@ -109,7 +105,7 @@ def sparse_plus(B, x):
     [0.0, 0.25, 2.0]
     """
     y = x + 1.0
-    return B.where(x <= -1, _constant(B, x, 0), B.where(x < 1, y * y * 0.25, x))
+    return B.where(x <= -1, constant(B, x, 0), B.where(x < 1, y * y * 0.25, x))
 
 
 @op(inexact=True)
@@ -186,7 +182,7 @@ def elu(B, x, alpha=1.0):
     >>> float(ops.elu(3.0))
     3.0
     """
-    return B.where(x > 0, x, B.expm1(B.where(x > 0, _constant(B, x, 0), x)) * _constant(B, x, alpha))
+    return B.where(x > 0, x, B.expm1(B.where(x > 0, constant(B, x, 0), x)) * constant(B, x, alpha))
 
 
 @op(inexact=True)
@@ -197,7 +193,7 @@ def selu(B, x):
     >>> round(float(ops.selu(1.0)), 4)
     1.0507
     """
-    return B.elu(x, 1.6732632423543772) * _constant(B, x, 1.0507009873554805)
+    return B.elu(x, 1.6732632423543772) * constant(B, x, 1.0507009873554805)
 
 
 @op(inexact=True)
@@ -208,7 +204,7 @@ def celu(B, x, alpha=1.0):
     >>> float(ops.celu(3.0))
     3.0
     """
-    low = B.where(x > 0, _constant(B, x, 0), x)
+    low = B.where(x > 0, constant(B, x, 0), x)
     return B.where(x > 0, x, B.expm1(low * (1.0 / alpha)) * alpha)
 
 
@@ -221,8 +217,8 @@ def gelu(B, x, approximate=True):
     0.8413
     """
     if not approximate:
-        return x * 0.5 * B.erfc(x * _constant(B, x, -math.sqrt(0.5)))
-    cubic, steep = _constant(B, x, 0.044715), _constant(B, x, math.sqrt(8.0 / math.pi))
+        return x * 0.5 * B.erfc(x * constant(B, x, -math.sqrt(0.5)))
+    cubic, steep = constant(B, x, 0.044715), constant(B, x, math.sqrt(8.0 / math.pi))
     return x * B.sigmoid((x * x * cubic + 1.0) * x * steep)
 
 
@@ -263,7 +259,7 @@ def hard_tanh(B, x):
     """
     if not dtypes.is_inexact(B.dtype(x)):
         return B.clip(x, -1, 1)
-    return B.where(x <= -1, _constant(B, x, -1), B.where(x >= 1, _constant(B, x, 1), x))
+    return B.where(x <= -1, constant(B, x, -1), B.where(x >= 1, constant(B, x, 1), x))
 
 
 @op
@@ -275,7 +271,7 @@ def hard_shrink(B, x, threshold=0.5):
     [-3.0, 0.0, 3.0]
     """
     size = B.abs(x) if dtypes.is_inexact(B.dtype(x)) else B.abs(B.cast(x, config.floatx()))
-    return B.where(size > threshold, x, _constant(B, x, 0))
+    return B.where(size > threshold, x, constant(B, x, 0))
 
 
 @op
@@ -286,7 +282,7 @@ def threshold(B, x, threshold, default_value):
     >>> ops.convert_to_numpy(ops.threshold([-3.0, 0.2, 3.0], 1.0, 9.0)).tolist()
     [9.0, 9.0, 3.0]
     """
-    return B.where(x > threshold, x, _constant(B, x, default_value))
+    return B.where(x > threshold, x, constant(B, x, default_value))
 
 
 def _axes(axis):

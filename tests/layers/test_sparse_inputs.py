@@ -1,23 +1,16 @@
 """Layers take sparse tensors: the numbers are those of dense ones, and zeros stay unstored where nothing fills them."""
 
-import importlib
-
 import numpy as np
 import pytest
+from helpers import sparse
 from keras_oracle.layer_grid import CASES, arrays, flat, forget_states
 
 from multikeras import layers, ops
 from multikeras.backend import current
 
-package = importlib.import_module("multikeras")
 FIRST_OF_CLASS = {case.layer: i for i, case in reversed(list(enumerate(CASES)))}
 TAKEN = [i for i in FIRST_OF_CLASS.values() if CASES[i].dtype != "int32" and "training" not in CASES[i].call]
 pytestmark = pytest.mark.skipif(not current.supports_sparse, reason="this backend has no sparse tensors")
-
-
-def sparse(x):
-    at = np.argwhere(x).astype("int64" if current.name == "tensorflow" else "int32")
-    return current.sparse(current.asarray(at), current.asarray(x[tuple(at.T)]), x.shape)
 
 
 def with_zeros(x):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers import sparse
 
 from multikeras import KerasTensor, ops
 from multikeras.backend import current
@@ -10,11 +11,6 @@ pytestmark = pytest.mark.skipif(not current.supports_sparse, reason="this backen
 
 X = np.array([[1.0, 0.0, -0.7], [0.0, 0.0, 0.25], [0.0, 2.0, 0.0]], "float32")
 Y = np.array([[0.0, 0.0, 3.0], [4.0, 0.0, 0.5], [0.0, 0.0, 0.0]], "float32")
-
-
-def sparse(x):
-    at = np.argwhere(x).astype("int64" if current.name == "tensorflow" else "int32")
-    return current.sparse(current.asarray(at), current.asarray(x[tuple(at.T)]), x.shape)
 
 
 def check(op, *args, stays=True, **kwargs):

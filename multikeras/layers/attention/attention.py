@@ -119,7 +119,14 @@ class Attention(Layer):
         query, key, value = (ops.expand_dims(ops.cast(x, self.compute_dtype), 2) for x in (query, key, value))
         seen = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), (1, 2))
         query = query if self.scale is None else query * self.scale
-        return ops.squeeze(ops.dot_product_attention(query, key, value, mask=seen, scale=1.0, is_causal=causal), 2)
+        result = ops.squeeze(ops.dot_product_attention(query, key, value, mask=seen, scale=1.0, is_causal=causal), 2)
+        if value_mask is None:
+            return result
+        # A target that sees nothing gets nothing; the op gives it the mean of all.
+        count = ops.cumsum(ops.cast(value_mask, "int32"), axis=1)
+        last = value.shape[1] - 1
+        count = ops.take(count, ops.minimum(ops.arange(query.shape[1]), last), axis=1) if causal else count[:, last:]
+        return ops.where(ops.expand_dims(count > 0, -1), result, ops.zeros((), result.dtype))
 
     def compute_mask(self, inputs, mask=None):
         self._check_inputs(inputs, mask)
