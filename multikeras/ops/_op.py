@@ -291,7 +291,7 @@ def _build(
                     args = (x, *args[1:])
                 if type(x) in natives and (not inexact or x.dtype in native_inexact):
                     # A further argument may be a tensor too, and symbolic.
-                    if len(args) == 1 or not is_symbolic(args[1:]):
+                    if len(args) == 1 or all_plain(args[1:]) or not is_symbolic(args[1:]):
                         try:
                             if not kwargs:
                                 return implementation(*args)

@@ -7,6 +7,8 @@ from multikeras.ops._op import face, op
 
 def canonical_sizes(op_name, argument, value, rank):
     """Return an int or a sequence of ints as one int for each spatial dimension."""
+    if type(value) is int and value > 0:
+        return (value,) * rank
     sizes = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(sizes) == 1:
         sizes = sizes * rank
