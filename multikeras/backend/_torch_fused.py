@@ -52,6 +52,8 @@ _MUCH = 1 << 12
 
 def _lstm_kernel(x, units):
     """Return the kernel for an LSTM of this size, the same whether a step is noted to be repeated or not."""
+    if not torch.is_grad_enabled():
+        return torch._VF.lstm
     if x.shape[0] * units**2 < _MUCH:
         return _lstm_of_torch
     if recording.active:

@@ -23,6 +23,8 @@ class Tracker:
     """Remembers those attributes whose values are, or may come to hold, instances of `kinds`."""
 
     __slots__ = ("kinds", "values")
+    changes = 0
+    """How often any tracker took note of an instance of its kinds: what was compiled before may lack something since."""
 
     def __init__(self, *kinds: type):
         self.kinds = kinds
@@ -33,6 +35,7 @@ class Tracker:
         if isinstance(value, self.kinds):
             self.values.pop(name, None)
             self.values[name] = value
+            Tracker.changes += 1
             return True
         if isinstance(value, _CONTAINERS):
             self.values.pop(name, None)

@@ -10,6 +10,7 @@ import numpy as np
 from multikeras import config
 from multikeras.backend import current, dtypes
 from multikeras.core import tree
+from multikeras.core.tracking import Tracker
 from multikeras.training.data.arrays import Arrays, dense, from_foreign, is_foreign
 from multikeras.training.logs import Kept, UnknownShape
 from multikeras.training.purity import is_pure
@@ -44,6 +45,8 @@ class Programs:
     def __init__(self, model: Any):
         self.model = model
         self.compiled: dict[Any, Any] = {}
+        self.variables: list[Any] = []
+        self.changes = -1
         self.accepted: set[Any] = set()
         """Kinds of arrays that were found to fit the model."""
         self.seconds_per_step: dict[str, float] = {}
@@ -54,8 +57,17 @@ class Programs:
     def _compile_option(self) -> bool | str:
         return self.model._jit_compile
 
+    def _forget_if_changed(self) -> None:
+        """Forget what was compiled for other variables than the model has: low-rank updates and quantization change them."""
+        if self.changes == Tracker.changes:
+            return
+        self.changes, before, self.variables = Tracker.changes, self.variables, self.model.variables
+        if self.compiled and [*map(id, before)] != [*map(id, self.variables)]:
+            self.compiled.clear()
+
     def single(self, step: str) -> Callable:
         """Return the function of one batch."""
+        self._forget_if_changed()
         if step not in self.compiled:
             function = self._by_replicas(step, self.model.step_function(step))
             if not self.model.run_eagerly:
@@ -76,11 +88,12 @@ class Programs:
     def _is_settled(self, step: str) -> bool:
         """Tell whether a step writes variables, and always does the same computation on the same of them."""
         model = self.model
-        parts = (model, model.optimizer, model._compiled_loss, model._compiled_metrics)
-        return step != "predict_step" and all(part is None or part.built for part in parts) and is_pure(model)
+        parts = () if step == "predict_step" else (model.optimizer, model._compiled_loss, model._compiled_metrics)
+        return model.built and all(part is None or part.built for part in parts) and is_pure(model)
 
     def chunk(self, step: str) -> Callable:
         """Return a function (order, start, stop, arrays): steps over the rows `order[start]` ... `order[stop - 1]`."""
+        self._forget_if_changed()
         key = (step, "chunk")
         if key not in self.compiled:
             function = self._without_leftovers(self.model.step_function(step))

@@ -187,8 +187,10 @@ def test_predictions_together_are_those_of_single_batches(model, monkeypatch):
     made = MODELS[model]()
     made = made if isinstance(made, mk.Model) else mk.Sequential([mk.Input((6,)), *made])
     x = host.normal((1, 0), (105, 6))
-    apart = made.predict(x, batch_size=10, verbose=0)
-    monkeypatch.setattr(importlib.import_module("multikeras.training.programs"), "_SINGLE_SECONDS", 0.0)
+    programs = importlib.import_module("multikeras.training.programs")
+    monkeypatch.setattr(programs, "_SINGLE_SECONDS", np.inf)
+    apart = [made.predict(x, batch_size=10, verbose=0) for _ in range(2)][1]
+    monkeypatch.setattr(programs, "_SINGLE_SECONDS", 0.0)
     before = len(RECORDED)
     together = made.predict(x, batch_size=10, verbose=0)
     if EAGER:
@@ -198,3 +200,31 @@ def test_predictions_together_are_those_of_single_batches(model, monkeypatch):
     changed = made.predict(x, batch_size=10, verbose=0)
     assert len(RECORDED) == before + EAGER
     np.testing.assert_array_equal(changed[:10], made.predict_on_batch(x[:10]))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_repeated_prediction_is_that_of_the_model(model):
+    made = MODELS[model]()
+    made = made if isinstance(made, mk.Model) else mk.Sequential([mk.Input((6,)), *made])
+    x = host.normal((1, 0), (12, 6))
+    before = len(RECORDED)
+    for rows in (1, 12, 1, 12, 1):
+        first, *others = [made.predict(x[:rows], verbose=0) for _ in range(4)]
+        for other in others:
+            np.testing.assert_array_equal(other, first)
+        np.testing.assert_allclose(first, np.asarray(backend.current.to_numpy(made(x[:rows]))), rtol=1e-5, atol=1e-6)
+        made.set_weights([w * 0.5 for w in made.get_weights()])
+    if EAGER:
+        assert RECORDED[before:] == ["done"] * 2
+
+
+def test_predictions_see_weights_that_layers_got_later():
+    model = mk.Sequential([mk.Input((5,)), layers.Dense(4), layers.Dense(2)])
+    x = np.ones((3, 5), "float32")
+    before = [model.predict(x, verbose=0) for _ in range(3)]
+    model.layers[0].enable_lora(2)
+    model.layers[0].lora_kernel_b.assign(np.ones((2, 4)))
+    after = [model.predict(x, verbose=0) for _ in range(3)]
+    assert np.abs(after[0] - before[0]).max() > 1e-3
+    for found in after:
+        np.testing.assert_allclose(found, np.asarray(backend.current.to_numpy(model(x))), rtol=1e-5)
