@@ -14,7 +14,7 @@ from multikeras import config
 from multikeras.backend import dtypes, scope
 from multikeras.backend._torch_programs import DTYPE, state
 from multikeras.backend._torch_recording import NotRecordable, recording
-from multikeras.backend.shapes import canonical_axes
+from multikeras.backend.shapes import block_size, canonical_axes
 from multikeras.backend.torch_backend import TorchBackend, widened
 
 _FLOATS = frozenset((torch.float32, torch.float64))
@@ -387,12 +387,19 @@ class TorchFused(TorchBackend):
             return F.embedding(indices, x)
         return super().take(x, indices, axis)
 
+    @staticmethod
+    def _has_no_kernel(query, value, bias, mask, causal):
+        """Tell whether torch would make all logits, or a mask of their size."""
+        return query.shape[-1] != value.shape[-1] or (causal and not (mask is None and bias is None))
+
     def dot_product_attention(self, query, key, value, bias=None, mask=None, scale=None, is_causal=False,
                               flash_attention=None, attn_logits_soft_cap=None):  # fmt: skip # 4.1, 4.4 (causal)
         composed = (
             query.dtype not in _FLOATS or any(x.ndim != 4 for x in (query, key, value))
             or attn_logits_soft_cap is not None or query.shape[2] % key.shape[2]
             or not (scale is None or isinstance(scale, float))
+            or (self._has_no_kernel(query, value, bias, mask, is_causal)
+                and block_size(query.shape[1], query.shape[0], query.shape[2], key.shape[1]))
         )  # fmt: skip
         if composed:
             return super().dot_product_attention(

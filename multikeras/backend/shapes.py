@@ -275,3 +275,27 @@ def _index_shape(key: Any) -> tuple:
 def spec_of(x: Any) -> Spec:
     """Return the Spec of anything that has shape and dtype."""
     return Spec(x.shape, dtypes.standardize_dtype(x.dtype))
+
+
+MOST_AT_ONCE = 2**26
+"""So many numbers are computed at once, more of them block by block, which takes longer: backward computes them again."""
+A_BLOCK = 2**23
+"""Numbers of a block: 32 MB, a size at which C libraries give memory back instead of keeping it in pieces."""
+
+
+def block_size(targets: Any, *a_target: Any) -> int | None:
+    """Return how many targets to take at once, None for all.
+
+    Args:
+        targets: Their number.
+        a_target: Sizes whose product is how many numbers one takes; the first, of the batch, may be unknown.
+
+    >>> block_size(10_000, None, 8, 10_000)
+    104
+    """
+    batch, *others = a_target
+    sizes = [batch if isinstance(batch, int) else 1, *others]
+    if not all(isinstance(n, int) for n in (targets, *sizes)) or targets < 2:
+        return None
+    each = math.prod(sizes)
+    return max(A_BLOCK // each, 1) if each * targets > MOST_AT_ONCE else None

@@ -228,10 +228,7 @@ def _build(
             raise _kind(error)(f"{name}: {_INNER.sub('', str(error))}") from error
 
     def refuse(error, args, kwargs):
-        """Raise what shapes and dtypes alone say of a call that failed, in words that are the same on every backend.
-
-        What they have no objection to fails as it did.
-        """
+        """Raise what shapes and dtypes alone say of a call that failed, in words that are the same on every backend."""
         if not any(map(callable, (*args, *kwargs.values()))):
             for parameter, x in zip(parameters, args[:tensors]):
                 if x is None and parameter.default is not None:
@@ -241,8 +238,7 @@ def _build(
             except (ValueError, TypeError) as better:
                 raise better from error
             except Exception:  # the first error says more
-                pass
-        raise error
+                return
 
     def slow(*args, **kwargs):
         if len(args) < tensors and kwargs:
@@ -265,6 +261,7 @@ def _build(
             return implementation(*prepare(current, args), **kwargs)
         except Exception as error:
             refuse(error, args, kwargs)
+            raise
 
     # One closure a number of tensors: what an eager call of small tensors costs is decided here.
     if sequence:
@@ -277,6 +274,7 @@ def _build(
                         return implementation(list(xs), *args[1:], **kwargs)
                     except Exception as error:
                         refuse(error, args, kwargs)
+                        raise
             return slow(*args, **kwargs)
 
     elif tensors == 0:
@@ -299,6 +297,7 @@ def _build(
                                 return implementation(*args, **kwargs)
                         except Exception as error:
                             refuse(error, args, kwargs)
+                            raise
             return slow(*args, **kwargs)
 
     elif tensors == 2:
@@ -320,6 +319,7 @@ def _build(
                                 return implementation(a, b)
                             except Exception as error:
                                 refuse(error, args, kwargs)
+                                raise
                     elif promote and (kind is float or kind is int) and a.dtype in native_inexact:
                         return implementation(a, current.asarray(b, current.dtype(a)))
                 return slow(a, b)
@@ -340,6 +340,7 @@ def _build(
                             return implementation(xs[0], float(xs[1]), float(xs[2]), *args[tensors:], **kwargs)
                         except Exception as error:
                             refuse(error, args, kwargs)
+                            raise
                     xs = [current.asarray(x, current.dtype(xs[0])) if type(x) in (float, int) else x for x in xs]
                     args = (*xs, *args[tensors:])
                 if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):
@@ -347,6 +348,7 @@ def _build(
                         return implementation(*args, **kwargs)
                     except Exception as error:
                         refuse(error, args, kwargs)
+                        raise
             return slow(*args, **kwargs)
 
     public: Any = functools.wraps(function)(wrapper)

@@ -7,6 +7,7 @@ from multikeras.backend.interface import Array, Backend
 from multikeras.random.host import BITS, PARITY, ROTATIONS
 
 _WORD = 0xFFFFFFFF
+_FOLDED = 0x7FFFFFFF  # a stream that nothing draws from
 
 
 class _Words:
@@ -54,6 +55,12 @@ def words(B: Backend, key: Array, shape: tuple, stream: Any = 0) -> Array:
     stream = B.broadcast_to(B.asarray(stream, B.key_dtype), (B.shape(counter)[0],))
     both = B.concatenate(threefry2x32(B, key, counter, stream), 0)
     return B.reshape(B.slice(both, (0,), (n,)), shape)
+
+
+def folded(B: Backend, key: Array, number: Array) -> Array:
+    """Return a key of its own for a `number` of 31 bits, a scalar tensor: none that counting on from `key` reaches."""
+    number = B.reshape(B.cast(number, B.key_dtype), (1,))
+    return B.concatenate(threefry2x32(B, key, number, B.asarray([_FOLDED], B.key_dtype)), 0)
 
 
 def uniform(B: Backend, key: Array, shape: tuple, dtype: str = "float32", stream: Any = 0) -> Array:

@@ -1,31 +1,69 @@
 """Scaled dot-product attention over any axes, and the masks that limit who sees whom."""
 
+import functools
 import math
 import string
-from typing import Any
+from typing import Any, NamedTuple
 
-from multikeras import ops
+from multikeras import ops, random
+from multikeras.backend import current
+from multikeras.backend.shapes import block_size
+from multikeras.ops.blocks import by_blocks
+from multikeras.random import threefry
+from multikeras.random.seed_generator import key_from
+
+DROPPED = 4
+"""How much more room scores take of which a share is dropped: draws, what is kept, and what becomes of them."""
 
 
-def combined_mask(query: Any, value: Any, query_mask: Any, value_mask: Any, key_mask: Any, attention_mask: Any,
-                  causal: bool, window: int | None) -> Any:  # fmt: skip
-    """Return the mask (batch, targets, sources) that all the given ones allow, None if none is given."""
-    masks = [] if attention_mask is None else [ops.cast(attention_mask, "bool")]
-    if query_mask is not None:
-        masks.append(ops.expand_dims(ops.cast(query_mask, "bool"), -1))
-    for mask in (value_mask, key_mask):
-        if mask is not None:
-            masks.append(ops.expand_dims(ops.cast(mask, "bool"), -2))
-    if causal or window:
-        distance = positions(query, 1) - ops.transpose(positions(value, 1))
-        if causal:
-            masks.append(ops.expand_dims(distance >= 0, 0))
-        if window:
-            masks.append(ops.expand_dims(ops.abs(distance) < window, 0))
-    combined = None
-    for mask in masks:
-        combined = mask if combined is None else ops.logical_and(combined, mask)
-    return combined
+class Sight(NamedTuple):
+    """Who sees whom, in parts: put together, they grow with the square of the length.
+
+    All are bool or become so, True where something may be seen.
+    """
+
+    targets: Any = None
+    """(batch, targets): those that see anything."""
+    sources: Any = None
+    """(batch, sources): those that are seen."""
+    pairs: Any = None
+    """(batch, targets..., sources...), or with axes of batch and heads in front."""
+    causal: bool = False
+    """Whether a target sees no source after itself."""
+    window: int | None = None
+    """Distance from which on nothing is seen."""
+    first: Any = 0
+    """The position of the first target, where only some are at hand."""
+
+    @property
+    def squares(self) -> bool:
+        """Whether the mask is larger than its parts; a causal one need not be made, the op knows it."""
+        return bool(self.window) or sum(x is not None for x in self[:3]) > 1
+
+    def mask(self, query: Any, key: Any, axis: int = 1) -> Any:
+        """Return the mask (batch, targets, sources) of all parts, None if there is none."""
+        masks = [] if self.pairs is None else [ops.cast(self.pairs, "bool")]
+        if self.targets is not None:
+            masks.append(ops.expand_dims(ops.cast(self.targets, "bool"), -1))
+        if self.sources is not None:
+            masks.append(ops.expand_dims(ops.cast(self.sources, "bool"), -2))
+        if self.causal or self.window:
+            distance = positions(query, axis) - ops.transpose(positions(key, axis)) + self.first
+            if self.causal:
+                masks.append(ops.expand_dims(distance >= 0, 0))
+            if self.window:
+                masks.append(ops.expand_dims(ops.abs(distance) < self.window, 0))
+        return functools.reduce(ops.logical_and, masks) if masks else None
+
+
+ALL = Sight()
+
+
+def both(first: Any, second: Any) -> Any:
+    """Return where two masks allow, each of which may be None."""
+    if first is None or second is None:
+        return second if first is None else first
+    return ops.logical_and(first, second)
 
 
 def positions(x: Any, axis: int) -> Any:
@@ -33,35 +71,64 @@ def positions(x: Any, axis: int) -> Any:
     return ops.expand_dims(ops.arange(ops.shape(x)[axis], dtype="int32"), -1)
 
 
-def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], mask: Any = None, drop: Any = None,
-           scores_too: bool = False, flash: bool | None = None, causal: bool = False) -> tuple[Any, Any]:  # fmt: skip
+def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], sight: Sight = ALL, rate: float = 0.0,
+           seed: Any = None, scores_too: bool = False, flash: bool | None = None) -> tuple[Any, Any]:  # fmt: skip
     """Return what each target attends to, and the scores if asked for.
+
+    Without the scores memory grows with the length, not with its square: the fused kernel, or block by block.
 
     Args:
         query, key, value: (batch, ..., heads, size); targets and sources lie along `axes`.
         axes: The axes attended over together.
-        mask: Bool, True where a source may be seen: (batch, targets..., sources...) or with axes of batch and heads.
-        drop: Function applied to the scores.
+        sight: Which sources may be seen.
+        rate: Share of scores to drop.
+        seed: A `SeedGenerator`, for that.
         scores_too: Whether the scores are wanted.
         flash: Whether the fused kernel is required, forbidden (False) or used where it can be (None).
-        causal: Whether a target sees no source after itself.
 
     Returns output, of the shape of `query` but for the last size, and the scores (batch..., heads, targets...,
     sources...) or None.
     """
-    rank = len(query.shape)
+    fused = len(query.shape) == 4 and not rate and not scores_too and query.shape[-1] == value.shape[-1]
+    if not scores_too and not (fused and not sight.squares) and (size := _few(query, key, axes, sight, rate)) is not None:
+        first, *_ = axes
+        over = None if sight.pairs is None else len(sight.pairs.shape) - 2 * len(axes)
+        draws = key_from(current, seed) if rate else None
+
+        def block(start, query, targets, pairs, key, value, sources, draws):
+            seen = sight._replace(targets=targets, sources=sources, pairs=pairs, first=start)
+            seed = None if draws is None else threefry.folded(current, draws, start)
+            return _at_once(query, key, value, axes, seen, fused, rate, seed, False, flash)[0]
+
+        cut = [(query, first), (sight.targets, 1), (sight.pairs, over)]
+        return by_blocks(current, block, size, cut, [key, value, sight.sources, draws], first), None
+    return _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash)
+
+
+def _few(query, key, axes, sight, rate):
+    """Return how many targets along the first axis to take at once; None for all, and where a mask's axes are unclear."""
+    if not current.is_tensor(query) or (len(axes) > 1 and sight._replace(pairs=None) != ALL):
+        return None
+    first, *others = axes
+    apart = [n for axis, n in enumerate(query.shape[1:-1], 1) if axis not in axes]
+    a_target = (query.shape[0], *apart, *(query.shape[a] for a in others), *(key.shape[a] for a in axes))
+    a_target += (DROPPED,) if rate else ()
+    return block_size(query.shape[first], *a_target)
+
+
+def _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash):
     scale = 1.0 / math.sqrt(query.shape[-1])
-    if rank == 4 and drop is None and not scores_too and query.shape[-1] == value.shape[-1]:
+    if fused:
+        causal = sight.causal and isinstance(sight.first, int)
+        mask = (sight._replace(causal=False) if causal else sight).mask(query, key)
         if mask is not None and len(mask.shape) == 3:
             mask = ops.expand_dims(mask, 1)
         output = ops.dot_product_attention(
             query, key, value, mask=mask, scale=scale, is_causal=causal, flash_attention=flash
         )
         return output, None
-    if causal:
-        mask = combined_mask(query, key, None, None, None, mask, True, None)
     letters = iter(string.ascii_lowercase)
-    targets = [next(letters) for _ in range(rank - 2)]
+    targets = [next(letters) for _ in query.shape[:-2]]
     sources = [next(letters) if axis in axes else letter for axis, letter in enumerate(targets)]
     heads, size, out = next(letters), next(letters), next(letters)
     shared = [letter for axis, letter in enumerate(targets) if axis not in axes]
@@ -70,8 +137,8 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], mask: Any = 
         [*targets, heads, size], [*sources, heads, size], scores_in, [*sources, heads, out], [*targets, heads, out],
     ))  # fmt: skip
     scores = ops.einsum(f"{q},{k}->{s}", query * scale, key)
-    scores = masked_softmax(scores, mask, len(axes))
-    seen = scores if drop is None else drop(scores)
+    scores = masked_softmax(scores, sight.mask(query, key, axes[0]), len(axes))
+    seen = random.dropout(scores, rate, seed=seed) if rate else scores
     return ops.einsum(f"{s},{v}->{o}", seen, value), scores if scores_too else None
 
 

@@ -1,14 +1,16 @@
 """`Attention` and `AdditiveAttention`: attention without projections."""
 
-import math
 from typing import Any
 
 from multikeras import ops, random
+from multikeras.backend import current, scope
+from multikeras.backend.shapes import block_size
 from multikeras.layers._arguments import fraction, one_of
-from multikeras.layers.attention.attend import masked_softmax, positions
+from multikeras.layers.attention.attend import DROPPED, masked_softmax, positions
 from multikeras.layers.layer import Layer
-from multikeras.ops.nn_attention import MOST_LOGITS
-from multikeras.random.seed_generator import SeedGenerator
+from multikeras.ops.blocks import by_blocks
+from multikeras.random import threefry
+from multikeras.random.seed_generator import SeedGenerator, key_from
 
 
 class Attention(Layer):
@@ -82,12 +84,12 @@ class Attention(Layer):
             sums = sums * self.scale
         return self.concat_score_weight * ops.sum(ops.tanh(sums), axis=-1)
 
-    def _calculate_score_mask(self, scores, v_mask, use_causal_mask):
-        """Return which sources each target may see, None for all."""
+    def _calculate_score_mask(self, scores, v_mask, use_causal_mask, first=0):
+        """Return which sources each target may see, None for all; `first` is the position of the first target."""
         allowed = None if v_mask is None else ops.expand_dims(ops.cast(v_mask, "bool"), -2)
         if not use_causal_mask:
             return allowed
-        causal = ops.expand_dims(positions(scores, -2) >= ops.transpose(positions(scores, -1)), 0)
+        causal = ops.expand_dims(positions(scores, -2) + first >= ops.transpose(positions(scores, -1)), 0)
         return causal if allowed is None else ops.logical_and(allowed, causal)
 
     def call(self, inputs, mask=None, training=False, return_attention_scores=False, use_causal_mask=False):
@@ -95,27 +97,52 @@ class Attention(Layer):
         query, value = inputs[0], inputs[1]
         key = inputs[2] if len(inputs) > 2 else value
         query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
-        drops = training and self.dropout > 0
-        if not (drops or return_attention_scores) and self._is_long(query, key):
-            result, weights = self._fused(query, key, value, value_mask, use_causal_mask), None
+        rate = self.dropout if training else 0.0
+        how = rate, use_causal_mask
+        size, weights = None if return_attention_scores else self._few(query, key, rate), None
+        if size is None:
+            result, weights = self._attended(query, key, value, value_mask, self.seed_generator if rate else None, *how)
+        elif not rate and self._by_products:
+            result = self._fused(query, key, value, value_mask, use_causal_mask)
         else:
-            scores = self.scores(query, key)
-            weights = masked_softmax(scores, self._calculate_score_mask(scores, value_mask, use_causal_mask), 1)
-            if drops:
-                weights = random.dropout(weights, self.dropout, seed=self.seed_generator)
-            result = ops.matmul(weights, value)
+            result = self._by_blocks(size, query, key, value, value_mask, *how)
         if query_mask is not None:
             result = result * ops.cast(ops.expand_dims(query_mask, -1), result.dtype)
         return (result, weights) if return_attention_scores else result
 
-    def _is_long(self, query, key):
-        """Tell whether there is no room for the scores; computing them is the faster way."""
-        sizes = (query.shape[0] or 1, query.shape[1], key.shape[1])
-        by_products = self.score_mode == "dot" and type(self).scores is Attention.scores
-        return by_products and all(isinstance(n, int) for n in sizes) and math.prod(sizes) > MOST_LOGITS
+    def _attended(self, query, key, value, value_mask, seed, rate, causal, first=0):
+        """Return output and scores of targets from the position `first` on."""
+        scores = self.scores(query, key)
+        weights = masked_softmax(scores, self._calculate_score_mask(scores, value_mask, causal, first), 1)
+        if rate:
+            weights = random.dropout(weights, rate, seed=seed)
+        return ops.matmul(weights, value), weights
+
+    @property
+    def _by_products(self) -> bool:
+        return self.score_mode == "dot" and type(self).scores is Attention.scores
+
+    def _few(self, query, key, rate):
+        """Return how many targets to take at once, None for all: where there is room, that is faster."""
+        if not current.is_tensor(query):
+            return None
+        features, copies = 1 if self._by_products else key.shape[2], DROPPED if rate else 1
+        return block_size(query.shape[1], query.shape[0], key.shape[1], features, copies)
+
+    def _by_blocks(self, size, query, key, value, value_mask, rate, causal):
+        """Return the output without having all scores at once."""
+        draws, weights = key_from(current, self.seed_generator) if rate else None, self.trainable_variables
+
+        def block(first, query, key, value, value_mask, draws, *values):
+            seed = None if draws is None else threefry.folded(current, draws, first)
+            with scope.StatelessScope(zip(weights, values)):
+                return self._attended(query, key, value, value_mask, seed, rate, causal, first)[0]
+
+        whole = [key, value, value_mask, draws, *(v.value for v in weights)]
+        return by_blocks(current, block, size, [(query, 1)], whole)
 
     def _fused(self, query, key, value, value_mask, causal):
-        """Return the output without having all scores at once."""
+        """Return the output by the framework's kernel, or block by block where it has none."""
         query, key, value = (ops.expand_dims(ops.cast(x, self.compute_dtype), 2) for x in (query, key, value))
         seen = None if value_mask is None else ops.expand_dims(ops.cast(value_mask, "bool"), (1, 2))
         query = query if self.scale is None else query * self.scale

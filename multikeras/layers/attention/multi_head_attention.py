@@ -6,7 +6,7 @@ from typing import Any
 from multikeras import ops
 from multikeras.config import is_flash_attention_enabled
 from multikeras.layers._arguments import keep, positive
-from multikeras.layers.attention.attend import attend, combined_mask
+from multikeras.layers.attention.attend import Sight, attend, both
 from multikeras.layers.core.einsum_dense import EinsumDense
 from multikeras.layers.layer import Layer
 from multikeras.layers.regularization.dropout import Dropout
@@ -68,19 +68,18 @@ class Attending(Layer):
 
     def call(self, query, value, key=None, query_mask=None, value_mask=None, key_mask=None, attention_mask=None,
              return_attention_scores=False, training=None, use_causal_mask=False):  # fmt: skip
-        # An override of a subclass gets all in one mask; otherwise the causal one, which grows with the square, is never made.
-        apart = use_causal_mask and type(self)._compute_attention is Attending._compute_attention
-        mask = combined_mask(
-            query, value, query_mask, value_mask, key_mask, attention_mask, use_causal_mask and not apart, self.sliding_window
-        )
-        more = {"return_attention_scores": True} if return_attention_scores else {}
-        if apart:
-            more["use_causal_mask"] = True
+        sight = Sight(query_mask, both(value_mask, key_mask), attention_mask, use_causal_mask, self.sliding_window)
         gate = self._gate_dense(query) if self.use_gate else None
-        query, key, value = self._query_dense(query), self._key_dense(value if key is None else key), self._value_dense(value)
+        inputs, (query, key, value) = (query, value), (
+            self._query_dense(query), self._key_dense(value if key is None else key), self._value_dense(value)
+        )  # fmt: skip
         if self.num_repeats > 1:
             key, value = (ops.repeat(x, self.num_repeats, axis=2) for x in (key, value))
-        output, scores = self._compute_attention(query, key, value, mask, training, **more)
+        if type(self)._compute_attention is Attending._compute_attention:
+            output, scores = self._attend(query, key, value, sight, training, return_attention_scores)
+        else:  # an override of a subclass gets all in one mask
+            more = {"return_attention_scores": True} if return_attention_scores else {}
+            output, scores = self._compute_attention(query, key, value, sight.mask(*inputs), training, **more)
         if gate is not None:
             output = output * ops.sigmoid(gate)
         output = self._output_dense(output)
@@ -89,16 +88,19 @@ class Attending(Layer):
     def _compute_attention(self, query, key, value, attention_mask=None, training=None,
                            return_attention_scores=False, use_causal_mask=False):  # fmt: skip
         """Return what the projected queries attend to and the scores, or None for these: subclasses may override it."""
-        if self._flash_attention and return_attention_scores:
+        query, key, value = map(ops.convert_to_tensor, (query, key, value))
+        sight = Sight(pairs=attention_mask, causal=use_causal_mask)
+        return self._attend(query, key, value, sight, training, return_attention_scores)
+
+    def _attend(self, query, key, value, sight, training, scores_too):
+        if self._flash_attention and scores_too:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: flash attention computes no scores. Leave return_attention_scores "
                 "False, or make the layer with flash_attention=False."
             )
-        drop = (lambda s: self._dropout_layer(s, training=training)) if training and self.dropout > 0 else None
-        return attend(
-            ops.convert_to_tensor(query), ops.convert_to_tensor(key), ops.convert_to_tensor(value), self._axes,
-            attention_mask, drop, return_attention_scores, self._flash_attention, use_causal_mask,
-        )  # fmt: skip
+        rate = self.dropout if training else 0.0
+        seed = self._dropout_layer.seed_generator if rate else None
+        return attend(query, key, value, self._axes, sight, rate, seed, scores_too, self._flash_attention)
 
     def compute_mask(self, query, mask=None, query_mask=None, **kwargs):
         mask = query_mask if query_mask is not None else mask
