@@ -371,7 +371,7 @@ class JaxPrograms(Backend):
             written.update(inner.written)
         return jax.tree.unflatten(structure, jax.tree.leaves(state)), _values_after(inner, carried)
 
-    def value_and_grad(self, f, variables, has_aux=False):
+    def value_and_grad(self, f, variables, has_aux=False, rows=False):
         variables = list(variables)
         floating = [v for v in variables if dtypes.is_inexact(v._dtype)]
 

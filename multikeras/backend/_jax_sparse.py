@@ -27,11 +27,11 @@ class SparseTensors:
         # Entries are added up, which bools cannot be.
         return _sparse().BCOO((x.data.astype("int8"), x.indices), shape=x.shape).todense().astype(bool)
 
-    def sparse_parts(self, x):
+    def sparse_parts(self, x, distinct=True):
         if x.n_batch:
             x = _sparse().bcoo_update_layout(x, n_batch=0)
         shape = tuple(x.shape)
-        if x.unique_indices:
+        if x.unique_indices or not distinct:
             return x.indices, x.data, shape
         return (*self.coalesced(x.indices, x.data, shape), shape)
 

@@ -107,6 +107,12 @@ class Distributed(Programs):
     def whole_batches(self, data):
         return WholeBatches(data) if isinstance(data, tf.distribute.DistributedDataset) else data
 
+    def add_rows(self, store, indices, values):
+        if isinstance(store, tf.distribute.DistributedValues) or not isinstance(store, tf.Variable):
+            return super().add_rows(store, indices, values)
+        store.scatter_add(tf.IndexedSlices(values, indices))
+        return store
+
     def assign(self, store, value):
         _of_this_replica(store).assign(value, read_value=False)
         return store

@@ -308,7 +308,7 @@ class Programs(Backend):
 
     # -- programs --------------------------------------------------------------------------------------------------
 
-    def value_and_grad(self, f, variables, has_aux=False):
+    def value_and_grad(self, f, variables, has_aux=False, rows=False):
         variables = list(variables)
 
         def run(*args, **kwargs):
@@ -322,6 +322,8 @@ class Programs(Backend):
                 out = f(*args, **kwargs)
                 loss = self.asarray(out[0] if has_aux else out)
             grads = tape.gradient(loss, sources)
+            if rows:
+                return out, grads
             return out, [g if g is None or isinstance(g, tf.Tensor) else tf.convert_to_tensor(g) for g in grads]
 
         return run
@@ -372,7 +374,7 @@ class Programs(Backend):
 
         def traced(given):
             out = f(*given[0], **given[1])
-            leaves = nest.flatten(out)
+            leaves = [tf.sparse.to_dense(x) if isinstance(x, tf.SparseTensor) else x for x in nest.flatten(out)]
             is_static = [not isinstance(x, self.tensor_types) for x in leaves]
             shape = nest.map_structure(lambda _: None, out)
             traces.append((shape, [x if s else None for x, s in zip(leaves, is_static)], is_static))

@@ -1,12 +1,12 @@
 """Sparse tensors of TensorFlow by their parts: `SparseTensor` of single entries, `IndexedSlices` of slices."""
 
-from multikeras.backend._tf_programs import tf
+from multikeras.backend._tf_programs import recorded, tf
 
 
 class SparseTensors:
     """The primitives on sparse tensors."""
 
-    supports_sparse = True
+    supports_sparse = sparse_batches = True
 
     def is_ragged(self, x):
         return isinstance(x, tf.RaggedTensor)
@@ -14,7 +14,7 @@ class SparseTensors:
     def is_sparse(self, x):
         return isinstance(x, (tf.SparseTensor, tf.IndexedSlices))
 
-    def sparse_parts(self, x):
+    def sparse_parts(self, x, distinct=True):
         if isinstance(x, tf.SparseTensor):
             sizes = tuple(x.shape)
             if None in sizes:
@@ -23,9 +23,22 @@ class SparseTensors:
         shape = None if x.dense_shape is None else tf.get_static_value(x.dense_shape)
         if shape is None:
             return None
-        indices = tf.cast(x.indices, tf.int64)[:, None]
-        shape = tuple(map(int, shape))
-        return (*self.coalesced(indices, x.values, shape), shape)
+        indices, values = tf.cast(x.indices, tf.int64), x.values
+        if distinct:
+            indices, values = self._rows_added(indices, values)
+        return indices[:, None], values, tuple(map(int, shape))
+
+    def _rows_added(self, indices, values):
+        """Return distinct rows with the sums of their values, then as many zeros as there were rows again.
+
+        So the shapes do not depend on the indices, and XLA compiles it.
+        """
+        order = tf.argsort(indices, stable=True)
+        indices = tf.gather(indices, order)
+        group = tf.cumsum(tf.cast(indices != tf.concat([indices[:1], indices[:-1]], 0), tf.int32))
+        size = tf.shape(indices)[0]
+        sums = tf.math.unsorted_segment_sum(tf.gather(values, order), group, size)
+        return tf.maximum(tf.math.unsorted_segment_max(indices, group, size), 0), sums
 
     def sparse(self, indices, values, shape, in_order=True):
         if indices.shape[1] < len(shape):
@@ -51,6 +64,11 @@ class SparseTensors:
         y = self.asarray(y)
         if y.shape.rank != 2 or y.dtype != x.dtype:
             return None
+        if recorded():  # then the gradient of y is about the rows that x has columns for
+            columns, place = tf.unique(x.indices[:, 1], tf.int64)
+            sizes = tf.stack([x.dense_shape[0], tf.size(columns, tf.int64)])
+            x = tf.SparseTensor(tf.stack([x.indices[:, 0], place], 1), x.values, sizes)
+            y = tf.gather(y, columns)
         out = tf.sparse.sparse_dense_matmul(x, y)
         return tf.sparse.from_dense(out) if both else out
 

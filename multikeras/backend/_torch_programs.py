@@ -296,7 +296,7 @@ class TorchPrograms(Backend):
 
     # -- programs --------------------------------------------------------------------------------------------------
 
-    def value_and_grad(self, f, variables, has_aux=False):
+    def value_and_grad(self, f, variables, has_aux=False, rows=False):
         variables = list(variables)
 
         def call(*args):

@@ -188,6 +188,9 @@ class Backend:
 
     # -- sparse tensors, where the framework has them --------------------------------------------------------------
 
+    sparse_batches: ClassVar[bool] = False
+    """Whether one compiled step takes sparse tensors of any number of entries."""
+
     def is_ragged(self, x: Any) -> bool:
         """Tell whether `x` is a tensor of rows of different lengths: `cast` and `concatenate` take it, `asarray` pads it."""
         return False
@@ -196,10 +199,10 @@ class Backend:
         """Tell whether `x` is a sparse tensor of the framework."""
         return False
 
-    def sparse_parts(self, x: Any) -> tuple[Array, Array, tuple] | None:
-        """Return indices (entries, depth), values (entries, *shape[depth:]) and shape; no two indices are equal.
+    def sparse_parts(self, x: Any, distinct: bool = True) -> tuple[Array, Array, tuple] | None:
+        """Return indices (entries, depth), values (entries, *shape[depth:]) and shape; None if they cannot be told.
 
-        None if they cannot be told.
+        If `distinct`, no two indices of values other than zero are equal; else values of equal indices are to be added.
         """
         raise TypeError(f"{self.name} has no sparse tensors.")
 
@@ -493,13 +496,16 @@ class Backend:
 
     # -- programs: functions that may read and write Variables as ordinary Python ----------------------------------
 
-    def value_and_grad(self, f: Callable, variables: Sequence[Any], has_aux: bool = False) -> Callable:
+    def value_and_grad(
+        self, f: Callable, variables: Sequence[Any], has_aux: bool = False, rows: bool = False
+    ) -> Callable:
         """Return a function that computes `f` and its gradients with respect to `variables`.
 
         `f(*args)` returns a scalar, with `has_aux` a pair (scalar, tree). The result returns (what f returned,
         list of gradients as native tensors, None (or zeros where the framework cannot tell) for a variable that the
         scalar does not depend on).
         Other Variables that `f` writes are written when it returns. Usable inside itself (second order) and `jit`.
+        `rows`: whether the gradient of a variable whose rows were taken may be a sparse tensor of rows.
         """
         raise NotImplementedError
 
@@ -622,6 +628,10 @@ class Backend:
     def assign(self, store: Any, value: Array) -> Any:
         """Write `value` (same shape and dtype) into a native store without a gradient; return the store to keep."""
         raise NotImplementedError
+
+    def add_rows(self, store: Any, indices: Array, values: Array) -> Any:
+        """Add to rows of a native store, once for each time that an index occurs; return the store to keep."""
+        return self.assign(store, self.scatter(self.read(store), self.expand_dims(indices, 1), values, "add"))
 
     def adopt(self, array: np.ndarray) -> Array:
         """Return the tensor of an array that nobody else reads or writes from now on: on its memory where that works."""

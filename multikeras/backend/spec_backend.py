@@ -484,7 +484,7 @@ class SpecBackend(Backend):
 
     # -- programs, devices, variables --------------------------------------------------------------------------------
 
-    def value_and_grad(self, f, variables, has_aux=False):
+    def value_and_grad(self, f, variables, has_aux=False, rows=False):
         raise TypeError("Gradients need values; a model under construction has none.")
 
     def vjp(self, f, xs):

@@ -165,6 +165,13 @@ class Variable(current.VariableBase):
         self._store = current.assign(self._store, value)
         return value
 
+    def add_rows(self, indices: Any, values: Any) -> None:
+        """Add `values` (n, *shape[1:]) to the rows `indices` (n,), once for each time that a row is named."""
+        if scope.stack.redirect is None:
+            self._store = current.add_rows(self._store, indices, values)
+        else:
+            self.assign(current.scatter(current.read(self.value), current.expand_dims(indices, 1), values, "add"))
+
     def fill(self, read: Callable[[np.ndarray], None]) -> None:
         """Let `read(array)` write the value into an array of this shape and dtype: this variable's memory if possible."""
         self._store = current.fill(self._store, self._shape, self._dtype, read)

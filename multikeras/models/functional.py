@@ -102,6 +102,11 @@ class Functional(Model):
         return tree.map_structure(lambda x: x.shape, self._outputs_struct)
 
     @property
+    def takes_sparse(self) -> bool:  # type: ignore[override]
+        """Whether an input was declared sparse: otherwise the graph gets dense tensors."""
+        return any(x.sparse for x in self.inputs)
+
+    @property
     def output_names(self) -> list[str]:
         """The names of the operations that make the outputs."""
         return self._output_names

@@ -162,6 +162,11 @@ class Sequential(Model):
         return self._functional
 
     @property
+    def takes_sparse(self) -> bool:  # type: ignore[override]
+        """Whether its `Input` was declared sparse: otherwise the layers get dense tensors."""
+        return bool(self._stack) and getattr(self._stack[0], "sparse", False) is True
+
+    @property
     def inputs(self):
         return self._built_only("inputs").inputs
 

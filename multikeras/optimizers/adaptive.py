@@ -19,6 +19,7 @@ class Adagrad(Optimizer):
     """
 
     own_arguments = ("initial_accumulator_value", "epsilon")
+    takes_rows = True
 
     def __init__(self, learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7, *base, **kwargs):
         super().__init__(learning_rate, *base, **kwargs)

@@ -6,6 +6,7 @@ from multikeras import ops
 from multikeras.backend import current
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from multikeras.optimizers.optimizer import Optimizer, frozen
+from multikeras.optimizers.rows import whole
 
 _NOT_HERE = (
     "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum", "ema_overwrite_frequency",
@@ -88,7 +89,7 @@ class LossScaleOptimizer(Optimizer):
             self.build(list(trainable_variables))
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         grads, variables = self._with_gradient(list(grads), variables)
-        grads = current.sum_over_replicas(grads)
+        grads = current.sum_over_replicas(whole(grads))
         finite = self.check_finite([g for g, v in zip(grads, variables) if not v.overwrite_with_gradient] or grads)
         scale, counter = frozen(self.dynamic_scale), frozen(self.step_counter)
 

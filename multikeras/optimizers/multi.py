@@ -122,6 +122,11 @@ class MultiOptimizer(Optimizer):
             optimizer.loss_scale_factor = None
 
     @property
+    def takes_rows(self) -> bool:  # type: ignore[override]
+        """Whether one of the parts looks at the rows of sparse gradients only."""
+        return any(o.takes_rows for o in self._optimizers)
+
+    @property
     def optimizers(self) -> list[Optimizer]:
         """The optimizers, each once."""
         return list(self._optimizers)

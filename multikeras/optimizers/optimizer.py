@@ -16,6 +16,7 @@ from multikeras.backend import current, scope
 from multikeras.core import naming, stored
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from multikeras.core.variable import Variable
+from multikeras.optimizers.rows import Rows, parted, rows_of, whole
 from multikeras.optimizers.schedules.schedule import LearningRateSchedule
 
 
@@ -117,8 +118,13 @@ class Optimizer:
         super().__init_subclass__(**kwargs)
         if "update_step" in cls.__dict__ and "update_all" not in cls.__dict__:
             cls.update_all = Optimizer.update_all  # a rule for one variable replaces an inherited one for all
+        if cls.update_all is not cls.__mro__[1].update_all and "takes_rows" not in cls.__dict__:
+            cls.takes_rows = False
         if "__init__" in cls.__dict__:
             _spell_out(cls.__init__)
+
+    takes_rows: bool = False
+    """Whether the rule changes nothing where the gradient is zero, so that rows without a gradient need not be looked at."""
 
     # -- variables -----------------------------------------------------------------------------------------------------
 
@@ -193,19 +199,29 @@ class Optimizer:
 
     def slots(self, slots: Sequence[Variable], variables: Sequence[Variable]) -> list[Variable]:
         """Return of `slots`, one for each trainable variable, those of `variables`."""
-        return [slots[self._index[id(v)]] for v in variables]
+        found = [slots[self._index[id(v.variable if type(v) is Rows else v)]] for v in variables]
+        return [v.of(slot) if type(v) is Rows else slot for v, slot in zip(variables, found)]
 
     def assign(self, variable: Any, value: Any) -> None:
         """Write a variable."""
         variable.assign(ops.cast(value, variable.dtype))
 
     def assign_add(self, variable: Any, value: Any) -> None:
-        """Add to a variable."""
-        variable.assign(frozen(variable) + ops.cast(value, variable.dtype))
+        """Add to a variable; of a sparse tensor of rows only these are written."""
+        if not self._add_rows(variable, value, 1):
+            variable.assign(frozen(variable) + ops.cast(value, variable.dtype))
 
     def assign_sub(self, variable: Any, value: Any) -> None:
-        """Subtract from a variable."""
-        variable.assign(frozen(variable) - ops.cast(value, variable.dtype))
+        """Subtract from a variable; of a sparse tensor of rows only these are written."""
+        if not self._add_rows(variable, value, -1):
+            variable.assign(frozen(variable) - ops.cast(value, variable.dtype))
+
+    def _add_rows(self, variable: Any, value: Any, sign: int) -> bool:
+        """Add a sparse tensor of rows; False for any other value."""
+        rows = rows_of(value, distinct=False)
+        if rows is not None:
+            variable.add_rows(rows[0], ops.cast(rows[1], variable.dtype) * sign)
+        return rows is not None
 
     # -- learning rate -------------------------------------------------------------------------------------------------
 
@@ -274,6 +290,11 @@ class Optimizer:
         for gradient, variable in zip(gradients, variables):
             self.update_step(gradient, variable, learning_rate)
 
+    def update_rows(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Write the rows of `variable` that a sparse gradient is about, by the rule for whole variables."""
+        indices, values = rows_of(gradient)
+        self.update_all([ops.cast(values, variable.dtype)], [Rows(self, variable, indices)], learning_rate)
+
     def apply_gradients(self, grads_and_vars: Any) -> Any:
         """Update variables, given as pairs of gradient and variable; return the number of updates."""
         gradients, variables = zip(*grads_and_vars)
@@ -306,7 +327,7 @@ class Optimizer:
             self.set_weights(values)
         grads, variables = self._with_gradient(list(grads), list(variables))
         if self.loss_scale_factor is not None:
-            grads = [g if v.overwrite_with_gradient else g / self.loss_scale_factor for g, v in zip(grads, variables)]
+            grads = [g if v.overwrite_with_gradient else g / self.loss_scale_factor for g, v in zip(whole(grads), variables)]
         self._apply_or_accumulate(grads, variables)
         self._iterations.assign(frozen(self._iterations) + 1)
         for variable in variables:
@@ -340,6 +361,7 @@ class Optimizer:
         if not steps:
             self._update(grads, variables)
             return
+        grads = whole(grads)
         if self._adds_replicas:  # now: replicas cannot meet inside `cond`
             grads = current.sum_over_replicas(grads)
         accumulators = self.slots(self._accumulated_gradients, variables)
@@ -372,19 +394,27 @@ class Optimizer:
                     v.assign(g)
             grads = [g for g, v in zip(grads, variables) if not v.overwrite_with_gradient]
             variables = [v for v in variables if not v.overwrite_with_gradient]
+        by_rows, decayed = [], variables
+        if current.supports_sparse and self.takes_rows and not self._clips() and current.number_of_replicas() == 1:
+            grads, variables, by_rows = parted(grads, variables)
         grads = [
-            g if type(g) is current.Tensor and current.dtype(g) == v.dtype else ops.convert_to_tensor(g, dtype=v.dtype)
+            g if type(g) is current.Tensor and current.dtype(g) == v.dtype else ops.convert_to_tensor(g, v.dtype, sparse=False)
             for g, v in zip(grads, variables)
         ]
         grads = self._clip_gradients(grads)
         if self._adds_replicas and not self.gradient_accumulation_steps:
             grads = current.sum_over_replicas(grads)
         learning_rate = ops.convert_to_tensor(self._get_current_learning_rate())
-        self._apply_weight_decay(variables, learning_rate)
+        self._apply_weight_decay(decayed, learning_rate)
         if variables:
             self.update_all(grads, variables, learning_rate)
+        for g, v in by_rows:
+            self.update_rows(g, v, learning_rate)
         if self.use_ema:
             self._update_averages(all_variables)
+
+    def _clips(self) -> bool:
+        return bool(self.clipvalue or self.clipnorm or self.global_clipnorm)
 
     def _clip_gradients(self, grads: list) -> list:
         if self.clipvalue and self.clipvalue > 0:

@@ -9,15 +9,14 @@ from multikeras import config
 from multikeras.training.data.arrays import Arrays
 from multikeras.training.data.overlap import overlapped
 from multikeras.training.data.source import Source
-from multikeras.training.programs import to_native
 
 
 class Epochs:
-    """A source cut into epochs of a number of steps."""
+    """A source cut into epochs of a number of steps; `convert` makes its batches native tensors, after `check`."""
 
-    def __init__(self, source: Source, steps: int | None, check: Callable | None = None):
+    def __init__(self, source: Source, steps: int | None, convert: Callable, check: Callable | None = None):
         self.first = 0
-        self._convert = to_native if check is None else lambda batch: to_native(check(batch))
+        self._convert = convert if check is None else lambda batch: convert(check(batch))
         cap = config.max_steps_per_epoch()
         self.source, self.steps = source, steps
         limits = [n for n in (steps, cap) if n]

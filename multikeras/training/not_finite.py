@@ -231,7 +231,7 @@ class Taps:
     def _with_root(self, value_and_grad: Callable) -> Callable:
         """Note the losses of which gradients are taken."""
 
-        def noting(f, variables, has_aux=False):
+        def noting(f, variables, has_aux=False, rows=False):
             def of(*args, **kwargs):
                 out = f(*args, **kwargs)
                 place = self._place("the computation of the loss")
@@ -240,7 +240,7 @@ class Taps:
                     return self._through(place, lambda x: x, (out[0],), {}), *out[1:]
                 return self._through(place, lambda x: x, (out,), {})
 
-            return value_and_grad(of, variables, has_aux=has_aux)
+            return value_and_grad(of, variables, has_aux=has_aux, rows=rows)
 
         return noting
 

@@ -21,9 +21,27 @@ _SINGLE_SECONDS = 0.3
 """How long predictions are made batch by batch before a program for many is worth its making."""
 
 
-def to_native(batch: Any) -> Any:
-    """Return a batch with every array as a native tensor, float64 from numpy as floatx."""
-    return tree.map_structure(_native, batch)
+def to_native(batch: Any, sparse: bool = False) -> Any:
+    """Return a batch with every array as a native tensor, float64 from numpy as floatx.
+
+    `sparse`: whether sparse inputs stay so.
+    """
+    if sparse and isinstance(batch, tuple):
+        return (tree.map_structure(_native_or_sparse, batch[0]), *to_native(batch[1:]))
+    return tree.map_structure(_native_or_sparse if sparse else _native, batch)
+
+
+def _native_or_sparse(x: Any) -> Any:
+    if hasattr(x, "tocoo"):  # of scipy
+        x = x.tocoo()
+        indices, values = np.stack([x.row, x.col], 1).astype("int64"), x.data
+    elif hasattr(x, "todense") and hasattr(x, "indices") and not x.n_batch:  # of JAX
+        indices, values = np.asarray(x.indices, "int64"), np.asarray(x.data)
+        inside = (indices < x.shape).all(1)
+        indices, values = indices[inside], values[inside]
+    else:
+        return x if current.is_sparse(x) else _native(x)
+    return current.sparse(current.asarray(indices), _native(values), tuple(x.shape), in_order=False)
 
 
 def _native(x: Any) -> Any:
@@ -56,6 +74,10 @@ class Programs:
 
     def _compile_option(self) -> bool | str:
         return self.model._jit_compile
+
+    def to_native(self, batch: Any) -> Any:
+        """Return a batch as native tensors, inputs as sparse ones where the model takes them so."""
+        return to_native(batch, current.sparse_batches and self.model.takes_sparse and self._compile_option() is not True)
 
     def _forget_if_changed(self) -> None:
         """Forget what was compiled for other variables than the model has: low-rank updates and quantization change them."""

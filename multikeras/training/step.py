@@ -40,7 +40,8 @@ class Steps:
             return scaled, (loss, y_pred, masks_of(y_pred))
 
         if variables:
-            (_, (loss, y_pred, masks)), gradients = current.value_and_grad(loss_of, variables, has_aux=True)()
+            rows = self.optimizer is not None and self.optimizer.takes_rows
+            (_, (loss, y_pred, masks)), gradients = current.value_and_grad(loss_of, variables, has_aux=True, rows=rows)()
             put_masks(y_pred, masks)  # the outputs that leave a derivative are other tensors
             self.optimizer.apply(gradients, variables)
         else:

@@ -18,12 +18,12 @@ from multikeras.layers._call import calls
 from multikeras.random.seed_generator import global_seed
 from multikeras.training.compiling import STOPS, Compiling, within_replicas
 from multikeras.training.data import source_of
-from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of, dense
+from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of
 from multikeras.training.data.source import Source
 from multikeras.training.data.streams import Generator, Replayed
 from multikeras.training.epochs import Epochs, steps_of, validates
 from multikeras.training.logs import CompileMetricsFace, Lazy, floats, joined
-from multikeras.training.programs import Programs, to_native
+from multikeras.training.programs import Programs
 from multikeras.training.run import Run
 from multikeras.training.step import Steps
 from multikeras.utils.arrays import unpack_x_y_sample_weight
@@ -86,7 +86,8 @@ class Trainer(Compiling):
         each = callbacks_module.CallbackList.of(callbacks, self, add_history=True, add_progbar=verbose != 0,
                                                 verbose=verbose, epochs=epochs, steps=steps)  # fmt: skip
         self.stop_training = False
-        run = Run(self, each, Epochs(source, steps_per_epoch, self._label_check(source)), validation, initial_epoch)
+        data = Epochs(source, steps_per_epoch, self._the_programs().to_native, self._label_check(source))
+        run = Run(self, each, data, validation, initial_epoch)
         run.validation_steps = None if validation is None else steps_of(validation, validation_steps)
         object.__setattr__(self, "_run", run)
         try:
@@ -266,7 +267,8 @@ class Trainer(Compiling):
         self.stop_evaluating = False
         each.on_test_begin()
         self.reset_metrics()
-        logs = self._run_epoch("test_step", Epochs(source, steps, self._label_check(source)), 0, each, "test")
+        data = Epochs(source, steps, self._the_programs().to_native, self._label_check(source))
+        logs = self._run_epoch("test_step", data, 0, each, "test")
         each.on_test_end(logs)
         return logs
 
@@ -295,7 +297,8 @@ class Trainer(Compiling):
         total = steps_of(source, steps)
         each = callbacks_module.CallbackList.of(callbacks, self, add_history=False, add_progbar=verbose != 0,
                                                 verbose=verbose, epochs=1, steps=total)  # fmt: skip
-        programs, epochs, stride = self._the_programs(), Epochs(source, steps), max(self.steps_per_execution, 1)
+        programs, stride = self._the_programs(), max(self.steps_per_execution, 1)
+        epochs = Epochs(source, steps, programs.to_native)
         single = programs.single("predict_step")
         self.stop_predicting = False
         each.on_predict_begin()
@@ -338,12 +341,13 @@ class Trainer(Compiling):
         source = Arrays(x, y, sample_weight, batch_size=1 << 62)
         self._prepare(source, training=step == "train_step")
         self.reset_metrics()
-        logs = floats(self._the_programs().single(step)(to_native(next(source.batches(0)))))
+        programs = self._the_programs()
+        logs = floats(programs.single(step)(programs.to_native(next(source.batches(0)))))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x):
         """Return the outputs for one batch as numpy arrays."""
-        batch = tree.map_structure(lambda leaf: current.asarray(dense(as_rows(leaf, "x"))), x)
+        (batch,) = self._the_programs().to_native((tree.map_structure(lambda leaf: as_rows(leaf, "x"), x),))
         if not self.built:  # type: ignore[attr-defined]
             with _building:
                 self._build_from((batch,))
@@ -374,7 +378,7 @@ class Trainer(Compiling):
         if force:
             self._forget_programs()
         single = self._the_programs().single(step)
-        return lambda iterator: single(to_native(next(iterator)))
+        return lambda iterator: single(self._the_programs().to_native(next(iterator)))
 
     @within_replicas
     def _prepare(self, source: Source, training: bool | None) -> None:

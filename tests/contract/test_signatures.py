@@ -13,6 +13,7 @@ OPTIONAL = {
     "is_sparse", "sparse_parts", "sparse", "coalesced", "sparse_matmul", "adopt", "peek", "fill",
     "profiler", "device_memory", "native_dataset", "conv_plus", "map_batches", "observe", "observed", "finish_observing",
     "is_ragged", "replicas", "number_of_replicas", "sum_over_replicas", "whole_batches", "surely_in_range", "argument",
+    "add_rows",
 }  # fmt: skip
 """Methods of the interface that do something of their own, or nothing, where a backend does not define them."""
 

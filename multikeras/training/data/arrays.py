@@ -74,7 +74,7 @@ def from_foreign(x: Any) -> Any:
 
 
 def is_sparse_rows(x: Any) -> bool:
-    """Tell whether `x` is a sparse matrix of scipy, whose rows are made dense batch by batch."""
+    """Tell whether `x` is a sparse matrix of scipy, whose rows are cut out batch by batch."""
     return hasattr(x, "tocsr") and hasattr(x, "toarray")
 
 
@@ -147,7 +147,7 @@ def _on_host(x: Any) -> Any:
 def _at_rows(x: Any, rows: Any) -> Any:
     """Return rows, given as a slice or by their numbers, of what `_on_host` returned."""
     if isinstance(rows, slice) or not current.is_ragged(x):
-        return dense(x[rows])
+        return x[rows]
     return current.concatenate([x[int(i) : int(i) + 1] for i in rows], 0)
 
 
