@@ -188,6 +188,9 @@ class Backend:
 
     # -- sparse tensors, where the framework has them --------------------------------------------------------------
 
+    after_fork: ClassVar[Callable[[], None] | None] = None
+    """What a forked process does first; None where the framework does not survive a fork."""
+
     sparse_batches: ClassVar[bool] = False
     """Whether one compiled step takes sparse tensors of any number of entries."""
 

@@ -189,6 +189,7 @@ class TorchBackend(TorchPrograms):
     Tensor = torch.Tensor
     tensor_types = (torch.Tensor,)
     fast_types = (torch.nn.Parameter,)
+    after_fork = staticmethod(lambda: torch.set_num_threads(1))  # its threads were not copied
     native_inexact = INEXACT
     Module = Module
     VariableBase = VariableBase

@@ -1,5 +1,6 @@
 """What training survives: bad data, dead workers, NaN, interruptions, threads."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +206,37 @@ def test_a_worker_process_that_raises_or_dies_is_an_error(how, words, tmp_path):
     assert "left: 0" in out
 
 
+TYPED = """
+    from multikeras.utils import PyDataset
+    import numpy as np
+    class Typed(PyDataset):
+        num_batches = 4
+        def __getitem__(self, i):
+            if self.bad == i:
+                raise ValueError("row 17 is broken")
+            return np.ones((8, 6), "float32") * i, np.ones((8, 1), "float32")
+"""
+
+
+@pytest.mark.parametrize("bad", [None, 2])
+def test_worker_processes_of_a_class_typed_into_a_notebook(bad, trained, monkeypatch):
+    module = types.ModuleType("typed")
+    exec(textwrap.dedent(TYPED), module.__dict__)
+    monkeypatch.setitem(sys.modules, "typed", module)
+    data = module.Typed(workers=2, use_multiprocessing=True)
+    data.bad = bad
+    if backend.current.after_fork is None:
+        with pytest.raises(ValueError, match="cannot import Typed from 'typed'"):
+            trained.fit(data, verbose=0)
+    elif bad is not None:
+        with pytest.raises(ValueError, match="row 17 is broken"):
+            trained.fit(data, verbose=0)
+    else:
+        assert np.isfinite(trained.fit(data, epochs=2, verbose=0).history["loss"][-1])
+    assert not multiprocessing.active_children()
+    assert usable(trained)
+
+
 def test_a_generator_that_ends_early_is_a_warning(trained):
     with pytest.warns(UserWarning, match="ended after 3 of 10"):
         trained.fit(((X[:8], Y[:8]) for _ in range(3)), steps_per_epoch=10, verbose=0)
@@ -266,8 +299,11 @@ INTERRUPTED = """
     sys.path.insert(0, {tests!r})
     from faults.test_training_faults import Failing, small
     if __name__ == "__main__":
-        import multiprocessing, signal
+        import multiprocessing, signal, types
         from multikeras import callbacks
+        if {forked}:  # no other process can import the class
+            Failing.__module__, sys.modules["typed"] = "typed", types.ModuleType("typed")
+            sys.modules["typed"].Failing = Failing
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what runs in the background of a shell ignores it
         class Tell(callbacks.Callback):
             def on_train_batch_end(self, batch, logs=None):
@@ -282,9 +318,13 @@ INTERRUPTED = """
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("forked", [False, True])
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_the_program(sent, tmp_path):
-    child = run_program(tmp_path, INTERRUPTED.format(tests=str(Path(__file__).parent.parent)), start_new_session=True)
+def test_no_worker_outlives_the_program(sent, forked, tmp_path):
+    if forked and backend.current.after_fork is None:
+        pytest.skip("this framework does not survive a fork")
+    text = INTERRUPTED.format(tests=str(Path(__file__).parent.parent), forked=forked)
+    child = run_program(tmp_path, text, start_new_session=True)
     pids = [int(p) for p in child.stdout.readline().split()[1:]]
     assert len(pids) == 2
     os.killpg(child.pid, sent) if sent == signal.SIGINT else os.kill(child.pid, sent)

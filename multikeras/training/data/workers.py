@@ -2,6 +2,9 @@
 
 They are spawned, not forked: no lock, thread or device of this process is copied. They see the numpy backend, so that
 none of them starts a framework or takes memory of an accelerator. Each ends when this process does, however it ends.
+
+Only a class that no other process can import, e.g. one typed into a notebook, makes copies of this process by a fork, where
+the framework survives that.
 """
 
 import contextlib
@@ -15,12 +18,16 @@ import sys
 import traceback
 import types
 from collections.abc import Iterable, Iterator
+from importlib.machinery import BuiltinImporter, ExtensionFileLoader, PathFinder, SourceFileLoader, SourcelessFileLoader
 from multiprocessing.connection import Connection, wait
 from typing import Any
+from zipimport import zipimporter
 
 from multikeras import config
+from multikeras.backend import current
 
 _BACKEND = "MULTIKERAS_BACKEND"
+_LOADERS = (SourceFileLoader, SourcelessFileLoader, ExtensionFileLoader, zipimporter)
 
 
 class RemoteError(Exception):
@@ -36,6 +43,7 @@ class Workers:
 
     def __init__(self, count: int):
         self.count = count
+        self.forks = False
         self.processes: list[Any] = []
         self.pipes: list[Connection] = []
 
@@ -45,6 +53,12 @@ class Workers:
         An exception in a process is raised here, with its traceback there; RuntimeError if a process dies.
         """
         pickled = _pickled(dataset)
+        self.forks = not _is_found_elsewhere(type(dataset))
+        if self.forks and (current.after_fork is None or not hasattr(os, "fork")):
+            raise ValueError(
+                f"use_multiprocessing=True sends the PyDataset to other processes, which cannot import {type(dataset).__name__} "
+                f"from {type(dataset).__module__!r}. Put the class into a file, or use threads (use_multiprocessing=False)."
+            )
         if self.processes and any(not p.is_alive() for p in self.processes):
             self.close()
         if not self.processes:
@@ -74,6 +88,22 @@ class Workers:
                 self.close()  # batches that nobody wants are on their way
 
     def _start(self) -> None:
+        if self.forks:
+            self._fork()
+        else:
+            self._spawn()
+
+    def _fork(self) -> None:
+        context = multiprocessing.get_context("fork")
+        for _ in range(self.count):
+            here, there = context.Pipe()
+            self.pipes.append(here)
+            process = context.Process(target=_serve_forked, args=(there, self.pipes), daemon=True)
+            process.start()
+            there.close()
+            self.processes.append(process)
+
+    def _spawn(self) -> None:
         context = multiprocessing.get_context("spawn")
         before = os.environ.get(_BACKEND)
         os.environ[_BACKEND] = "numpy"
@@ -129,6 +159,24 @@ class Workers:
                 process.kill()
                 process.join()
         self.pipes, self.processes = [], []
+
+
+def _is_found_elsewhere(cls: type) -> bool:
+    """Tell whether a process that starts anew could import a class."""
+    module = sys.modules.get(cls.__module__)
+    spec = getattr(module, "__spec__", None)
+    if cls.__module__ == "__main__":
+        return spec is not None or hasattr(module, "__file__")
+    if spec is not None and (spec.loader is BuiltinImporter or type(spec.loader) in _LOADERS):
+        return True
+    places, name = None, ""
+    for part in cls.__module__.split("."):
+        name = f"{name}.{part}" if name else part
+        spec = PathFinder.find_spec(name, places)
+        if spec is None:
+            return False
+        places = spec.submodule_search_locations
+    return True
 
 
 def _pickled(dataset: Any) -> bytes:
@@ -200,6 +248,14 @@ def serve(pipe: Connection, program: tuple[str | None, str | None], setup: list[
             pipe.send(answer)
     except (EOFError, OSError):
         return
+
+
+def _serve_forked(pipe: Connection, others: list[Connection]) -> None:
+    """Serve in a copy of the process: without its ends of the pipes, which would outlive it here."""
+    for other in others:
+        other.close()
+    current.after_fork()  # type: ignore[misc]
+    serve(pipe, (None, None), [])
 
 
 def _picklable(error: Exception) -> Exception | None:
