@@ -478,6 +478,31 @@ class JaxPrograms(Backend):
 
         return run
 
+    def map_batches(self, f, variables):
+        def many(xs, first, count, like, size, most):
+            def one(i, outputs):
+                ys = f(jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, first + i * size, size), xs))
+                return i + 1, jax.tree.map(lambda out, y: lax.dynamic_update_index_in_dim(out, y, i, 0), outputs, ys)
+
+            before = self.convolutions
+            outputs = jax.tree.map(lambda y: jnp.zeros((most, *y.shape), y.dtype), like)
+            _, outputs = self.while_loop(lambda i, _: i < count, one, (jnp.int32(0), outputs), None)
+            if self.convolutions > before and jax.default_backend() == "cpu":
+                raise _Convolves
+            return jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), outputs)
+
+        whole = self.jit(many, variables)
+
+        def run(xs, first, count, size, like):
+            most = 1 << (count - 1).bit_length()  # few programs serve all counts
+            try:
+                outputs = whole(xs, np.int32(first), np.int32(count), like, size, most)
+            except _Convolves:
+                return None
+            return jax.tree.map(lambda y: y[: count * size], outputs)
+
+        return run
+
     def eval_shape(self, f, *specs):
         leaves, structure = jax.tree.flatten(specs)
         places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Spec)]

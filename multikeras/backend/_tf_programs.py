@@ -431,6 +431,31 @@ class Programs(Backend):
 
         return run
 
+    def map_batches(self, f, variables):
+        def many(xs, first, count, size, like):
+            def one(i, outputs):
+                def batch(x):
+                    rows = x[first + i * size : first + (i + 1) * size]
+                    return tf.ensure_shape(rows, (size, *x.shape[1:]))
+
+                ys = nest.flatten(f(nest.map_structure(lambda x: None if x is None else batch(x), xs)))
+                return i + 1, [out.write(i, self.asarray(y)) for out, y in zip(outputs, ys, strict=True)]
+
+            outputs = [tf.TensorArray(y.dtype, count, element_shape=y.shape) for y in nest.flatten(like)]
+            # Without XLA, which would round otherwise than the predictions of single batches are rounded.
+            _, outputs = tf.while_loop(lambda i, _: i < count, one, (0, outputs), parallel_iterations=1)
+            return [out.concat() for out in outputs]
+
+        program = self._compiled(many, False)
+
+        def run(xs, first, count, size, like):
+            if any(not isinstance(y, self.Tensor) for y in nest.flatten(like)):
+                return None
+            outputs = program(self._tensors(xs), tf.constant(first), tf.constant(count), size, like)
+            return nest.pack_sequence_as(like, outputs)
+
+        return run
+
     def eval_shape(self, f, *specs):
         def placeholder(x):
             return tf.compat.v1.placeholder(DTYPE[x.dtype], x.shape) if isinstance(x, Spec) else x

@@ -25,7 +25,6 @@ INEXACT = frozenset(DTYPE[name] for name in dtypes.ALL if dtypes.is_inexact(name
 
 _EAGER_SECONDS = 0.3
 """How long a step runs eagerly before it is recorded: as long as recording takes."""
-_TURN_SECONDS = 0.05
 _MOST_KINDS = 16
 """How many shapes of arguments are told apart: what varies without end stays eager."""
 
@@ -416,11 +415,12 @@ class TorchPrograms(Backend):
     def map_batches(self, f, variables):
         recordings: dict = {}
 
-        def run(xs, like):
-            (leaves, spec), (first, form) = _flatten(xs), _flatten(like)
-            if scope.stack.redirect is not None or not all(isinstance(x, torch.Tensor) for x in (*leaves, *first)):
+        def run(xs, first, count, size, like):
+            (leaves, spec), (ys, form) = _flatten(xs), _flatten(like)
+            if scope.stack.redirect is not None or not all(isinstance(x, torch.Tensor) for x in (*leaves, *ys)):
                 return None
-            outputs = [y.new_empty((len(leaves[0]), *y.shape)) for y in first]
+            leaves = [x[first : first + count * size].unflatten(0, (count, size)) for x in leaves]
+            outputs = [y.new_empty((count, *y.shape)) for y in ys]
 
             def one(slices, _):
                 results = _flatten(f(spec.unflatten(slices[: len(leaves)])))[0]
@@ -438,15 +438,8 @@ class TorchPrograms(Backend):
                     recordings[key] = None
             if recordings[key] is None:
                 return None
-            count = 1
-            while start < len(leaves[0]):
-                began = time.perf_counter()
-                stop = min(start + count, len(leaves[0]))
-                recordings[key](tensors, start, stop, [], stores)
-                # Python comes to its turn, for the user to interrupt it.
-                count *= 2 if time.perf_counter() - began < _TURN_SECONDS else 1
-                start = stop
-            return form.unflatten(outputs)
+            recordings[key](tensors, start, count, [], stores)
+            return form.unflatten([y.flatten(0, 1) for y in outputs])
 
         return run
 

@@ -553,10 +553,11 @@ class Backend:
         raise NotImplementedError
 
     def map_batches(self, f: Callable, variables: Sequence[Any]) -> Callable | None:
-        """Return a function `run(xs, like)` that gives `f(x)` for all slices along the leading axis of the tree `xs`.
+        """Return a function `run(xs, first, count, size, like)`: `f(x)` for `count` batches of the tree `xs` in one dispatch.
 
-        `f` does nothing but compute on tensors and may write `variables`; `like` is what it gave for the first slice.
-        The results are stacked; None, from here or from `run`, says that calling `f` for each is as good.
+        A batch are `size` rows, the first of all is row `first`. `f` does nothing but compute on tensors and may write
+        `variables`; `like` is what it gives for a batch. The results of all batches are joined along the leading axis; None,
+        from here or from `run`, says that calling `f` for each batch is as good.
         """
         return None
 

@@ -17,6 +17,7 @@ from multikeras.training.purity import is_pure
 
 _DISPATCH_SECONDS = 0.05
 _MOST_STEPS = 4096
+_FEWEST_TOGETHER = 8
 _SINGLE_SECONDS = 0.3
 """How long predictions are made batch by batch before a program for many is worth its making."""
 
@@ -174,32 +175,34 @@ class Programs:
         for batch in epochs.native(0):
             began = time.perf_counter()
             parts.append(single(batch))
-            self.seconds_predicting += time.perf_counter() - began
+            together = self._together() if self.seconds_predicting > _SINGLE_SECONDS and done + 1 < total else None
+            if together is not None:
+                current.synchronize(parts[-1])
+            seconds = time.perf_counter() - began
+            self.seconds_predicting += seconds
             done += 1
-            if self.seconds_predicting > _SINGLE_SECONDS and done < total:
-                outputs = self._together(arrays, done, total, parts[-1])
-                if outputs is not None:
-                    return [*parts, outputs, *(single(batch) for batch in epochs.native(0, skip=total))]
+            count = 2 ** math.floor(math.log2(max(_DISPATCH_SECONDS / seconds, 1)))
+            if together is not None and count >= _FEWEST_TOGETHER:
+                xs = tree.map_structure(lambda x: None if x is None else current.asarray(x), arrays.tensors)
+                size, like = arrays.batch_size, parts[-1]
+                while done < total and together is not None:
+                    outputs = together(xs, done * size, min(count, total - done), size, like)
+                    if outputs is None:
+                        self.compiled["together"] = together = None
+                    else:
+                        current.synchronize(outputs)  # Python comes to its turn, for the user to interrupt it
+                        parts.append(outputs)
+                        done = min(done + count, total)
+                return [*parts, *map(single, epochs.native(0, skip=done))]
         return parts
 
-    def _together(self, arrays: Arrays, first: int, stop: int, like: Any) -> Any:
-        """Return the outputs for the batches `first` to `stop` as one, None where single steps are as good."""
+    def _together(self) -> Callable | None:
+        """Return the function that predicts many batches of arrays, None where single steps are as good."""
         if "together" not in self.compiled:
             function = self._without_leftovers(self.model.step_function("predict_step"))
             chosen = self._compile_option() == "auto" and not self.model.run_eagerly and is_pure(self.model)
             self.compiled["together"] = current.map_batches(function, self.model.variables) if chosen else None
-        size = arrays.batch_size
-
-        def cut(a):
-            return None if a is None else current.reshape(a[first * size : stop * size], (stop - first, size, *a.shape[1:]))
-
-        if self.compiled["together"] is None:
-            return None
-        outputs = self.compiled["together"](tree.map_structure(cut, arrays.tensors), like)
-        if outputs is None:
-            self.compiled["together"] = None
-            return None
-        return tree.map_structure(lambda y: current.reshape(y, (y.shape[0] * y.shape[1], *y.shape[2:])), outputs)
+        return self.compiled["together"]
 
     def _without_leftovers(self, function: Callable) -> Callable:
         """Return a step that forgets the losses layers added: they belong to its trace."""

@@ -10,8 +10,8 @@ from multikeras.backend import current
 from multikeras.core.variable import Variable
 
 _PACKAGE = __name__.partition(".")[0]
-_OF_A_RUN = ("_run", "history")
-"""What a model holds of the fit that goes on: callbacks and data, which are no part of a step."""
+_OF_A_RUN = ("_run", "history", "_programs")
+"""What a model holds of the fit that goes on and of those before: callbacks, data, programs, which are no part of a step."""
 _PLAIN = (Variable, str, bytes, int, float, complex, type(None))
 
 
