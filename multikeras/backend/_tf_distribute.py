@@ -21,7 +21,8 @@ def _of_this_replica(store: Any) -> Any:
     if store.aggregation not in (_AGGREGATION.NONE, _AGGREGATION.ONLY_FIRST_REPLICA):
         return store
     # Replicas that count alike need not meet to hear the first one's count, and within `cond` they cannot.
-    return store.values[int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))]
+    replica = int(tf.get_static_value(tf.distribute.get_replica_context().replica_id_in_sync_group))
+    return store.values[replica % len(store.values)]  # here are those of this worker
 
 
 class WholeBatches:
@@ -81,12 +82,16 @@ class Replicas:
 
     def _joined(self, x: Any) -> Any:
         parts = self.strategy.experimental_local_results(x)
+        if len(parts) != self.strategy.num_replicas_in_sync:
+            return self.strategy.gather(x, 0)
         return parts[0] if len(parts) == 1 else tf.concat(parts, 0)
 
     def _mean(self, x: Any) -> Any:
         parts = self.strategy.experimental_local_results(x)
-        if len(parts) == 1 or x is None or isinstance(parts[0], (str, bytes)):
+        if x is None or isinstance(parts[0], (str, bytes)) or self.strategy.num_replicas_in_sync == 1:
             return parts[0]
+        if len(parts) != self.strategy.num_replicas_in_sync:
+            return self.strategy.reduce("MEAN", x, None)
         return tf.reduce_mean(tf.stack([tf.cast(p, tf.float32) for p in parts]), 0)
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -315,6 +316,43 @@ INTERRUPTED = """
         except KeyboardInterrupt:
             print("interrupted", flush=True)
 """
+
+
+def host(index, what, ports):
+    program = [sys.executable, str(Path(__file__).parent / "hosts.py"), str(index), what, *map(str, ports)]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
+    return subprocess.Popen(program, stdout=subprocess.PIPE, text=True, env=env)
+
+
+def free_ports():
+    sockets = [socket.socket() for _ in range(2)]
+    for s in sockets:
+        s.bind(("localhost", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+@pytest.mark.slow
+def test_hosts_train_together_and_one_that_dies_is_an_error_of_the_other():
+    ports = free_ports()
+    told = [child.communicate(timeout=120)[0].splitlines()[-1] for child in [host(i, "lives", ports) for i in (0, 1)]]
+    assert told[0].startswith("done")
+    assert told[0] == told[1]
+    ports = free_ports()
+    first, second = (host(i, "dies", ports) for i in (0, 1))
+    try:
+        second.communicate(timeout=120)
+        assert second.returncode == -signal.SIGKILL
+        began = time.monotonic()
+        told = first.communicate(timeout=60)[0].splitlines()
+        assert time.monotonic() - began < 20
+        assert told[-1].startswith("failed")
+        assert "Socket closed" in told[-1] or "Connection" in told[-1]
+        assert first.returncode == 1
+    finally:
+        first.kill()
 
 
 @pytest.mark.slow
