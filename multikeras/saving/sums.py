@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+from multikeras.saving.files import send_to_disk
+
 LARGE = 2**20
 """Bytes from which on it is worth while to compute a sum in another thread, and to keep it."""
 _BLOCK = 2**22
@@ -65,7 +67,15 @@ def write(file: Any, data: Any) -> int:
     if len(data) < LARGE:
         file.write(data)
         return zlib.crc32(data)
-    return _of_blocks(data, file.write)
+    start = file.tell()
+
+    def put(block: Any) -> None:
+        nonlocal start
+        file.write(block)
+        send_to_disk(file, start, len(block))
+        start += len(block)
+
+    return _of_blocks(data, put)
 
 
 def read(file: Any, buffer: memoryview) -> tuple[int, int]:
