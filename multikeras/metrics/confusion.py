@@ -1,8 +1,9 @@
 """Counts of right and wrong yes-or-no predictions, by threshold."""
 
+import functools
 from typing import Any
 
-from multikeras import ops
+from multikeras import config, ops
 from multikeras.core.tree import is_nested
 from multikeras.losses.loss import mask_of, squeeze_or_expand_to_same_rank
 from multikeras.metrics.metric import Metric
@@ -21,6 +22,13 @@ def checked_thresholds(thresholds: Any, default: float = 0.5) -> list:
     if wrong:
         raise ValueError(f"Threshold values must be in [0, 1]. Received: {wrong}")
     return thresholds
+
+
+@functools.lru_cache(maxsize=64)
+def _are_even(thresholds: tuple) -> bool:
+    """Tell whether at least three thresholds divide [0, 1] evenly, the outer ones perhaps a little beyond its ends."""
+    n, slack = len(thresholds), 1.01 * config.epsilon()
+    return n > 2 and all(abs(t - i / (n - 1)) <= slack for i, t in enumerate(thresholds))
 
 
 def _largest(y_pred: Any, k: int) -> Any:
@@ -44,7 +52,8 @@ def counts(
 ) -> dict[str, Any]:
     """Return (weighted) counts of each kind, one a threshold; (threshold, label) if `by_label`.
 
-    A prediction is positive above the threshold.
+    A prediction is positive above the threshold. Where thresholds divide [0, 1] evenly, predictions beyond its ends count as
+    the nearest one, as in Keras.
     """
     mask = mask_of(y_pred)
     y_true, y_pred = ops.cast(y_true, dtype), ops.cast(y_pred, dtype)
@@ -73,6 +82,8 @@ def counts(
         weights = weights * ops.cast(label_weights, dtype)
     if not by_label:
         y_true, y_pred, weights = (ops.reshape(x, (-1,)) for x in (y_true, y_pred, weights))
+    if _are_even(tuple(thresholds)):
+        y_pred = ops.clip(y_pred, 0.0, 1.0)
     thresholds = ops.reshape(ops.convert_to_tensor(thresholds, dtype=dtype), (-1,) + (1,) * len(y_pred.shape))
     predicted = ops.expand_dims(y_pred, 0) > thresholds
     actual = ops.expand_dims(ops.cast(y_true, "bool"), 0)

@@ -25,7 +25,8 @@ class AUC(_Counting):
         num_thresholds: Number of thresholds, evenly in [0, 1].
         curve: "ROC": recall over false positive rate; "PR": precision over recall; "PRGAIN": gains of these.
         summation_method: "interpolation" between thresholds, or the larger ("majoring") or smaller value of two.
-        thresholds: Thresholds in (0, 1) in place of even ones; 0 and 1 are added.
+        thresholds: Thresholds in (0, 1) in place of even ones; 0 and 1 are added. Predictions are clipped to [0, 1] if all
+            together are even.
         multi_label: Whether columns are labels of their own, whose areas are averaged.
         num_labels: Number of labels, if known at once.
         label_weights: Weight of each label.
@@ -55,9 +56,8 @@ class AUC(_Counting):
         self.summation_method = _choice("summation method", summation_method, _SUMMATIONS)
         super().__init__(name=name, dtype=dtype)
         if thresholds is not None:
-            wrong = [t for t in thresholds if t is None or not 0 <= t <= 1]
-            if wrong:
-                raise ValueError(f"Threshold values must be in [0, 1]. Received: {wrong}")
+            if any(t is None for t in thresholds):
+                raise ValueError(f"AUC: thresholds must be numbers, got {list(thresholds)}.")
             inner = sorted(float(t) for t in thresholds)
         else:
             if num_thresholds <= 1:

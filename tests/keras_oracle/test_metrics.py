@@ -11,6 +11,7 @@ from multikeras import losses, metrics, ops
 RNG = np.random.default_rng(1)
 LABELS, SCORES = RNG.integers(0, 2, (12, 3)), RNG.random((12, 3)).astype("float32")
 ONE_HOT, CLASSES = np.eye(3)[RNG.integers(0, 3, 12)], RNG.integers(0, 3, 12)
+BEYOND = (SCORES * 4 - 1.5).astype("float32")
 COUNTS = RNG.integers(0, 3, 12)
 
 CASES = [
@@ -38,6 +39,14 @@ CASES = [
     *(("AUC", {"curve": curve, "summation_method": method, "num_thresholds": 11}, LABELS, SCORES)
       for curve in ("ROC", "PR", "PRGAIN") for method in ("interpolation", "majoring", "minoring")),
     ("AUC", {"multi_label": True, "label_weights": [1.0, 2.0, 3.0]}, LABELS, SCORES),
+    *(("AUC", options, LABELS, BEYOND) for options in (
+        {}, {"num_thresholds": 3}, {"curve": "PR"}, {"multi_label": True}, {"thresholds": [0.25, 0.5, 0.75]},
+        {"thresholds": [0.2, 0.7]}, {"thresholds": [-0.5, 0.3, 1.5]},
+    )),
+    *((name, {"thresholds": t}, LABELS, BEYOND) for name in ("Precision", "FalseNegatives") for t in (
+        [0.0, 0.5, 1.0], [0.0, 1.0], [0.0, 0.4, 1.0],
+    )),
+    ("PrecisionAtRecall", {"recall": 0.3}, LABELS, BEYOND),
     ("SensitivityAtSpecificity", {"specificity": 0.4}, LABELS, SCORES),
     ("SpecificityAtSensitivity", {"sensitivity": 0.4}, LABELS, SCORES),
     ("PrecisionAtRecall", {"recall": 0.6}, LABELS, SCORES),
