@@ -57,6 +57,11 @@ def _place_of(places, extreme, exactly):
     return place
 
 
+def _in_place(variables):
+    """Tell whether TensorFlow's kernels may write the variables: floats, not redirected."""
+    return scope.stack.redirect is None and all(v.store.dtype in _FLOATS for v in variables)
+
+
 class TensorFlowFused(TensorFlowBackend):
     """`TensorFlowBackend` with TensorFlow's own kernels."""
 
@@ -282,10 +287,22 @@ class TensorFlowFused(TensorFlowBackend):
         loss = R.SelectV2(condition=inside, t=loss, e=R.ZerosLike(x=loss))
         return self.reshape(loss, tuple(target.shape))
 
+    def sgd_step(self, gradients, variables, momentums, learning_rate, momentum, nesterov):  # one node instead of five
+        if not _in_place(variables):
+            return super().sgd_step(gradients, variables, momentums, learning_rate, momentum, nesterov)
+        for i, (g, v) in enumerate(zip(gradients, variables)):
+            rate = self.cast(learning_rate, v.dtype)
+            if momentums is None:
+                R.ResourceApplyGradientDescent(var=v.store.handle, alpha=rate, delta=g)
+            else:
+                R.ResourceApplyKerasMomentum(
+                    var=v.store.handle, accum=momentums[i].store.handle, lr=rate, grad=g, momentum=momentum,
+                    use_nesterov=nesterov,
+                )  # fmt: skip
+
     def adam_step(self, gradients, variables, momentums, velocities, maxima, iterations, learning_rate, beta_1, beta_2,
                   epsilon):  # fmt: skip # one node instead of fifteen for each variable
-        in_place = scope.stack.redirect is None and all(v.store.dtype in _FLOATS for v in (*variables, *momentums))
-        if not in_place or maxima is not None:
+        if not _in_place((*variables, *momentums)) or maxima is not None:
             return super().adam_step(
                 gradients, variables, momentums, velocities, maxima, iterations, learning_rate, beta_1, beta_2, epsilon
             )

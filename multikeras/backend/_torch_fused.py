@@ -4,7 +4,7 @@ Beside each stands how many times faster than the composite it is on one core (x
 256 x 1024 entries. Where a kernel would not mean the same, the composite does it.
 """
 
-
+import contextlib
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from multikeras.backend.shapes import block_size, canonical_axes
 from multikeras.backend.torch_backend import TorchBackend, widened
 
 _FLOATS = frozenset((torch.float32, torch.float64))
+_PLACES = frozenset((torch.int32, torch.int64))
 _FAR = 1e9
 
 
@@ -132,69 +133,27 @@ def _at(x, steps):
     return torch.take_along_dim(x, steps[..., None], 1)
 
 
-class _Many:
-    """Tensors side by side, in arithmetic as one: each operation is one call of torch for all."""
-
-    def __init__(self, tensors):
-        self.tensors = tensors
-
-    def _of(function):
-        def call(self, other):
-            return _Many(function(self.tensors, other.tensors if isinstance(other, _Many) else other))
-
-        return call
-
-    __add__ = __radd__ = _of(torch._foreach_add)
-    __mul__ = __rmul__ = _of(torch._foreach_mul)
-    __truediv__ = _of(torch._foreach_div)
-    __sub__ = _of(torch._foreach_sub)
+def _down(stores, numerators, denominators, rate):
+    """Take quotients times `rate`, a scalar tensor, off the stores."""
+    if stores[0].is_cpu:
+        torch._foreach_addcdiv_(stores, numerators, denominators, (-rate).expand(len(stores)).contiguous())
+        return
+    steps = torch._foreach_div(numerators, denominators)
+    torch._foreach_mul_(steps, rate)
+    torch._foreach_sub_(stores, steps)
 
 
-class _ManyVariables:
-    """Variables as one whose value is a `_Many`."""
-
-    def __init__(self, variables):
-        self.stores, self.dtype = _stores(variables), variables[0].dtype
-        self.value = _Many(self.stores)
-
-    def assign(self, value):
-        torch._foreach_copy_(self.stores, value.tensors)
+def _running(means, new, share):
+    """Keep `share` of running means of squares, of `new`."""
+    torch._foreach_mul_(means, share)
+    torch._foreach_addcmul_(means, new, new, 1 - share)
 
 
-class _ManyBackend:
-    """A backend for rules of optimizers on `_Many`."""
-
-    def __init__(self, backend):
-        self.backend = backend
-
-    def read(self, x):
-        return x
-
-    stop_gradient = read
-
-    def maximum(self, x, y):
-        return _Many(torch._foreach_maximum(x.tensors, y.tensors))
-
-    def __getattr__(self, name):
-        function = getattr(self.backend, name)
-        for_all = {"sqrt": torch._foreach_sqrt, "abs": torch._foreach_abs}.get(name)
-
-        def call(x, *args):
-            if not isinstance(x, _Many):
-                return function(x, *args)
-            return _Many(for_all(x.tensors) if for_all else [function(t, *args) for t in x.tensors])
-
-        return call
-
-
-def _at_once(backend, name, gradients, variables, slots, *rest):
-    """Run the rule `name` once on all variables together; `slots` are lists of variables too."""
-    rule = getattr(TorchBackend, name)
-    if not _in_place(variables):
-        return rule(backend, gradients, variables, *slots, *rest)
-    with torch.no_grad():
-        slots = [[_ManyVariables(s)] for s in slots]
-        return rule(_ManyBackend(backend), [_Many(list(gradients))], [_ManyVariables(variables)], *slots, *rest)
+def _roots(squares, epsilon):
+    """Return the roots of `squares` plus `epsilon`."""
+    roots = torch._foreach_add(squares, epsilon)
+    torch._foreach_sqrt_(roots)
+    return roots
 
 
 class TorchFused(TorchBackend):
@@ -382,8 +341,17 @@ class TorchFused(TorchBackend):
         low, high = torch.aminmax(indices)
         return low.item() >= 0 and high.item() < size
 
+    def kept(self, inputs, keep, share):  # with gradient 1.7 (64 x 256)
+        return inputs * keep.to(inputs.dtype).mul_(1.0 / share) if inputs.dtype in _FLOATS else super().kept(inputs, keep, share)
+
+    def picked(self, x, indices, axis):
+        if x.ndim == 2 and axis == 0 and x.dtype in _FLOATS and indices.dtype in _PLACES and _is_plain(indices):
+            with contextlib.suppress(IndexError):  # the kernel looks at each index anyway
+                return F.embedding(indices, x)
+        return super().picked(x, indices, axis)
+
     def take(self, x, indices, axis):  # with gradient 1.0, 1.8 (5000 x 64, 1600 of them)
-        if x.ndim == 2 and axis in (0, -2) and x.dtype in _FLOATS and indices.dtype in (torch.int32, torch.int64):
+        if x.ndim == 2 and axis in (0, -2) and x.dtype in _FLOATS and indices.dtype in _PLACES:
             return F.embedding(indices, x)
         return super().take(x, indices, axis)
 
@@ -473,18 +441,14 @@ class TorchFused(TorchBackend):
     def sgd_step(self, gradients, variables, momentums, learning_rate, momentum, nesterov):
         if not _in_place(variables):
             return super().sgd_step(gradients, variables, momentums, learning_rate, momentum, nesterov)
-        stores = _stores(variables)
+        speeds, lr = _stores(momentums or ()), learning_rate
         with torch.no_grad():
-            steps = torch._foreach_mul(gradients, -learning_rate)
-            if momentums is None:
-                torch._foreach_add_(stores, steps)
-                return None
-            speeds = _stores(momentums)
-            torch._foreach_mul_(speeds, momentum)
-            torch._foreach_add_(speeds, steps)
-            torch._foreach_add_(stores, speeds, alpha=momentum if nesterov else 1.0)
-            if nesterov:
-                torch._foreach_add_(stores, steps)
+            if speeds:  # which the kernel would keep without the rate
+                gradients, lr = torch._foreach_mul(gradients, -learning_rate), -1.0
+            torch._fused_sgd_(
+                _stores(variables), [g.contiguous() for g in gradients], speeds, weight_decay=0.0, momentum=momentum, lr=lr,
+                dampening=0.0, nesterov=nesterov and bool(speeds), maximize=False, is_first_step=False,
+            )  # fmt: skip
         return None
 
     def rmsprop_step(self, gradients, variables, velocities, momentums, averages, learning_rate, rho, momentum,
@@ -495,41 +459,88 @@ class TorchFused(TorchBackend):
             )
         stores, squares = _stores(variables), _stores(velocities)
         with torch.no_grad():
-            torch._foreach_mul_(squares, rho)
-            torch._foreach_addcmul_(squares, gradients, gradients, 1 - rho)
-            roots = squares
+            _running(squares, gradients, rho)
             if averages is not None:
                 means = _stores(averages)
                 torch._foreach_lerp_(means, gradients, 1 - rho)
-                roots = torch._foreach_addcmul(squares, means, means, -1.0)
-            steps = torch._foreach_div(gradients, torch._foreach_sqrt(torch._foreach_add(roots, epsilon)))
-            steps = torch._foreach_mul(steps, learning_rate)
+                squares = torch._foreach_addcmul(squares, means, means, -1.0)
+            roots = _roots(squares, epsilon)
             if momentums is None:
-                torch._foreach_sub_(stores, steps)
+                _down(stores, gradients, roots, learning_rate)
                 return None
             speeds = _stores(momentums)
             torch._foreach_mul_(speeds, momentum)
-            torch._foreach_add_(speeds, steps)
+            _down(speeds, gradients, roots, -learning_rate)
             torch._foreach_sub_(stores, speeds)
         return None
 
     def adagrad_step(self, gradients, variables, accumulators, learning_rate, epsilon):
-        return _at_once(self, "adagrad_step", gradients, variables, [accumulators], learning_rate, epsilon)
-
-    def lion_step(self, gradients, variables, momentums, learning_rate, beta_1, beta_2):
-        return _at_once(self, "lion_step", gradients, variables, [momentums], learning_rate, beta_1, beta_2)
+        if not _in_place(variables):
+            return super().adagrad_step(gradients, variables, accumulators, learning_rate, epsilon)
+        totals = _stores(accumulators)
+        with torch.no_grad():
+            torch._foreach_addcmul_(totals, gradients, gradients)
+            _down(_stores(variables), gradients, _roots(totals, epsilon), learning_rate)
+        return None
 
     def adadelta_step(self, gradients, variables, squares, deltas, learning_rate, rho, epsilon):
-        return _at_once(self, "adadelta_step", gradients, variables, [squares, deltas], learning_rate, rho, epsilon)
+        if not _in_place(variables):
+            return super().adadelta_step(gradients, variables, squares, deltas, learning_rate, rho, epsilon)
+        squares, deltas = _stores(squares), _stores(deltas)
+        with torch.no_grad():
+            _running(squares, gradients, rho)
+            steps = _roots(deltas, epsilon)
+            torch._foreach_div_(steps, _roots(squares, epsilon))
+            torch._foreach_mul_(steps, gradients)
+            _running(deltas, steps, rho)
+            torch._foreach_mul_(steps, learning_rate)
+            torch._foreach_sub_(_stores(variables), steps)
+        return None
 
     def adamax_step(self, gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon):
-        slots, shares = [momentums, norms], (beta_1, beta_2, epsilon)
-        return _at_once(self, "adamax_step", gradients, variables, slots, iterations, learning_rate, *shares)
+        if not _in_place(variables):
+            return super().adamax_step(
+                gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon
+            )
+        means, largest = _stores(momentums), _stores(norms)
+        with torch.no_grad():
+            torch._foreach_lerp_(means, gradients, 1 - beta_1)
+            torch._foreach_mul_(largest, beta_2)
+            torch._foreach_maximum_(largest, torch._foreach_abs(gradients))
+            rate = learning_rate / (1 - beta_1 ** (iterations.to(learning_rate.dtype) + 1))
+            _down(_stores(variables), means, torch._foreach_add(largest, epsilon), rate)
+        return None
 
     def nadam_step(self, gradients, variables, momentums, velocities, product, iterations, learning_rate, beta_1, beta_2,
                    epsilon):  # fmt: skip
-        slots, shares = [momentums, velocities], (beta_1, beta_2, epsilon)
-        return _at_once(self, "nadam_step", gradients, variables, slots, product, iterations, learning_rate, *shares)
+        if not _in_place(variables):
+            return super().nadam_step(
+                gradients, variables, momentums, velocities, product, iterations, learning_rate, beta_1, beta_2, epsilon
+            )
+        stores, means, squares = _stores(variables), _stores(momentums), _stores(velocities)
+        with torch.no_grad():
+            t = iterations.to(learning_rate.dtype) + 1
+            now, then = (beta_1 * (1 - 0.5 * 0.96**step) for step in (t, t + 1))
+            torch._foreach_lerp_(means, gradients, 1 - beta_1)
+            _running(squares, gradients, beta_2)
+            roots = torch._foreach_div(squares, 1 - beta_2**t)
+            torch._foreach_sqrt_(roots)
+            torch._foreach_add_(roots, epsilon)
+            _down(stores, means, roots, learning_rate * then / (1 - product * then))
+            _down(stores, gradients, roots, learning_rate * (1 - now) / (1 - product))
+        return None
+
+    def lion_step(self, gradients, variables, momentums, learning_rate, beta_1, beta_2):
+        if not _in_place(variables):
+            return super().lion_step(gradients, variables, momentums, learning_rate, beta_1, beta_2)
+        means = _stores(momentums)
+        with torch.no_grad():
+            steps = torch._foreach_lerp(means, gradients, 1 - beta_1)
+            torch._foreach_sign_(steps)
+            torch._foreach_mul_(steps, learning_rate)
+            torch._foreach_sub_(_stores(variables), steps)
+            torch._foreach_lerp_(means, gradients, 1 - beta_2)
+        return None
 
 
 BACKEND = TorchFused

@@ -21,24 +21,17 @@ def keep(layer: Any, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         if name in ("self", "kwargs", "__class__", "activity_regularizer", "name", "dtype"):
             continue
-        setattr(layer, name, _RESOLVE.get(name.rpartition("_")[2], _same)(value))
-
-
-def _same(value: Any) -> Any:
-    return value
+        if name in _CHECKS:
+            value = _CHECKS[name](layer, name, value)
+        resolve = _RESOLVE.get(name.rpartition("_")[2])
+        setattr(layer, name, value if resolve is None else resolve(value))
 
 
 def weight(layer: Any, name: str, shape: tuple, kind: str | None = None, **more: Any) -> Any:
     """Add the weight `name` with the layer's `<kind>_initializer`, `<kind>_regularizer` and `<kind>_constraint`."""
     kind = kind or name
-    return layer.add_weight(
-        shape=shape,
-        name=name,
-        initializer=getattr(layer, f"{kind}_initializer"),
-        regularizer=getattr(layer, f"{kind}_regularizer", None),
-        constraint=getattr(layer, f"{kind}_constraint", None),
-        **more,
-    )
+    own = {what: getattr(layer, f"{kind}_{what}", None) for what in ("initializer", "regularizer", "constraint")}
+    return layer.add_weight(shape=shape, name=name, **{**own, **more})
 
 
 def sizes(layer: Any, argument: str, value: Any, rank: int, least: int = 1) -> tuple[int, ...]:
@@ -75,6 +68,23 @@ def positive(layer: Any, argument: str, value: Any) -> int:
     return int(value)
 
 
+def number(layer: Any, argument: str, value: Any, least: float | None = None) -> Any:
+    """Return `value` if it is a number, of at least `least`, else raise ValueError."""
+    if not hasattr(value, "__float__") or (least is not None and not value >= least):
+        kind = "a number" if least is None else f"a number of at least {least:g}"
+        raise ValueError(f"{describe(layer)}: {argument} must be {kind}, got {argument}={value!r}.")
+    return value
+
+
+def axes(layer: Any, argument: str, value: Any, several: bool = True) -> Any:
+    """Return `value` if it is an int, or one of several, else raise ValueError."""
+    given = value if several and isinstance(value, (list, tuple)) else [value]
+    if not all(hasattr(a, "__index__") and not isinstance(a, bool) for a in given):
+        kind = "an integer or a list or tuple of integers" if several else "an integer"
+        raise ValueError(f"{describe(layer)}: {argument} must be {kind}, got {argument}={value!r}.")
+    return value
+
+
 def fraction(layer: Any, argument: str, value: Any) -> Any:
     """Return `value` if it lies between 0 and 1, else raise ValueError."""
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
@@ -88,6 +98,16 @@ def describe(layer: Any) -> str:
         return layer
     name = getattr(layer, "name", None)
     return f"{type(layer).__name__} {name!r}" if isinstance(name, str) else type(layer).__name__
+
+
+_CHECKS: dict[str, Callable] = {
+    "epsilon": lambda layer, name, value: number(layer, name, value, 0),
+    "momentum": number,
+    "dropout": number,
+    "recurrent_dropout": number,
+    "lora_rank": lambda layer, name, value: value if value is None else positive(layer, name, value),
+}
+"""What `keep` refuses, by the argument's name."""
 
 
 def channel_axis(data_format: str) -> int:

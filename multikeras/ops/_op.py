@@ -323,6 +323,14 @@ def _build(
                     elif promote and (kind is float or kind is int) and a.dtype in native_inexact:
                         return implementation(a, current.asarray(b, current.dtype(a)))
                 return slow(a, b)
+            if len(args) > 1 and all_plain(args[2:]) and all_plain(kwargs.values()):
+                xs = [x.value if type(x) is Variable else x for x in args[:2]]
+                if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):
+                    try:
+                        return implementation(*xs, *args[2:], **kwargs)
+                    except Exception as error:
+                        refuse(error, args, kwargs)
+                        raise
             return slow(*args, **kwargs)
 
     else:

@@ -34,6 +34,12 @@ def take(B, x: Any, indices: Any, axis: int | None = None) -> Tensor:
     [30, 10]
     """
     x, axis = (B.reshape(x, (-1,)), 0) if axis is None else (x, canonical_axis(axis, len(x.shape), "take"))
+    return B.picked(x, indices, axis)
+
+
+@op(tensors=2)
+def picked(B, x, indices, axis):
+    """Pick slices along an axis by indices that may be out of range."""
     return B.take(x, _in_range(B, indices, B.shape(x)[axis]), axis)
 
 

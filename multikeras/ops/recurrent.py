@@ -152,15 +152,16 @@ def gru(B, x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask=None, acti
     xs, projected = _projected(B, x, kernel, bias)
 
     def step(x, states):
-        h, x = states[0], projected(x)
-        x_gates, x_candidate = B.getitem(x, _first(2 * units)), B.getitem(x, _rest(2 * units))
+        h = states[0]
+        x_z, x_r, x_candidate = B.split(projected(x), 3, -1)
         if reset_after:
             inner = B.matmul(h, recurrent_kernel)
-            inner = inner if recurrent_bias is None else inner + recurrent_bias
-            z, r = B.split(gate(x_gates + B.getitem(inner, _first(2 * units))), 2, -1)
-            candidate = activation(x_candidate + r * B.getitem(inner, _rest(2 * units)))
+            h_z, h_r, h_candidate = B.split(inner if recurrent_bias is None else inner + recurrent_bias, 3, -1)
+            z, r = gate(x_z + h_z), gate(x_r + h_r)
+            candidate = activation(x_candidate + r * h_candidate)
         else:
-            z, r = B.split(gate(x_gates + B.matmul(h, B.getitem(recurrent_kernel, _first(2 * units)))), 2, -1)
+            h_z, h_r = B.split(B.matmul(h, B.getitem(recurrent_kernel, _first(2 * units))), 2, -1)
+            z, r = gate(x_z + h_z), gate(x_r + h_r)
             candidate = activation(x_candidate + B.matmul(r * h, B.getitem(recurrent_kernel, _rest(2 * units))))
         h = z * h + (1 - z) * candidate
         return h, [h]

@@ -101,7 +101,7 @@ def rmsprop_step(
             mean = value(B, averages[i]) * rho + g * (1 - rho)
             averages[i].assign(mean)
             s = s - mean * mean
-        down = g * B.cast(learning_rate, v.dtype) / B.sqrt(s + epsilon)
+        down = g * B.cast(learning_rate, v.dtype) * B.rsqrt(s + epsilon)
         if momentums is not None:
             down = value(B, momentums[i]) * momentum + down
             momentums[i].assign(down)
@@ -116,7 +116,7 @@ def adagrad_step(
     for g, v, a in zip(gradients, variables, accumulators):
         total = value(B, a) + g * g
         a.assign(total)
-        v.assign(value(B, v) - g * B.cast(learning_rate, v.dtype) / B.sqrt(total + epsilon))
+        v.assign(value(B, v) - g * B.cast(learning_rate, v.dtype) * B.rsqrt(total + epsilon))
 
 
 @rule

@@ -247,13 +247,17 @@ def dropout(B, inputs, rate, noise_shape=None, seed=None):
         raise ValueError(f"dropout: rate must be between 0 and 1, got {rate}.")
     sizes = B.shape(inputs)
     shape = sizes if noise_shape is None else tuple(s if n is None else n for s, n in zip(sizes, noise_shape, strict=True))
-    key, dtype = key_from(B, seed), B.dtype(inputs)
-    zero = B.asarray(0, dtype)
+    key = key_from(B, seed)
     if rate in (0, 1):
-        return inputs if rate == 0 else B.where(B.full((), True, "bool"), zero, inputs)
+        return inputs if rate == 0 else B.where(B.full((), True, "bool"), B.asarray(0, B.dtype(inputs)), inputs)
     # Never of half precision: too few values to hit the rate.
-    keep = _uniform(B, key, shape, "float32") >= rate
-    return B.where(keep, inputs * (1.0 / (1.0 - rate)), zero)
+    return B.kept(inputs, _uniform(B, key, shape, "float32") >= rate, 1.0 - rate)
+
+
+@op(tensors=2)
+def kept(B, inputs, keep, share):
+    """Return the entries of `inputs` to `keep`, a `share` of all, divided by it, and 0 for the others."""
+    return B.where(keep, inputs * (1.0 / share), B.asarray(0, B.dtype(inputs)))
 
 
 @op

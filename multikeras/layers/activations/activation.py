@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import activations, ops
-from multikeras.layers._arguments import keep, weight
+from multikeras.layers._arguments import axes, keep, number, weight
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -41,6 +41,8 @@ class Activation(Elementwise):
 
 def at_least_zero(layer: str, argument: str, value: Any, none_too: bool = False) -> Any:
     """Return `value` if it is a number not below 0 (or None where allowed), else raise ValueError."""
+    if value is not None:
+        number(layer, argument, value)
     if (value is None and not none_too) or (value is not None and value < 0):
         allowed = "a negative value" if none_too else "None or a negative value"
         raise ValueError(f"{argument} of a {layer} layer cannot be {allowed}, got {argument}={value!r}.")
@@ -111,7 +113,7 @@ class ELU(Elementwise):
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.alpha = alpha
+        self.alpha = number(self, "alpha", alpha)
 
     def call(self, inputs):
         return activations.elu(inputs, alpha=self.alpha)
@@ -143,6 +145,7 @@ class PReLU(Layer):
         super().__init__(**kwargs)
         keep(self, locals())
         if shared_axes is not None:
+            axes(self, "shared_axes", shared_axes)
             self.shared_axes = list(shared_axes) if isinstance(shared_axes, (list, tuple)) else [shared_axes]
         self.supports_masking = True
 
@@ -183,7 +186,7 @@ class Softmax(Elementwise):
 
     def __init__(self, axis: Any = -1, **kwargs: Any):
         super().__init__(**kwargs)
-        self.axis = axis
+        self.axis = axes(self, "axis", axis)
 
     def call(self, inputs, mask=None):
         axis = self.axis[0] if isinstance(self.axis, (list, tuple)) and len(self.axis) == 1 else self.axis

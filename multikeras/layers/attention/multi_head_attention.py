@@ -5,7 +5,7 @@ from typing import Any
 
 from multikeras import ops
 from multikeras.config import is_flash_attention_enabled
-from multikeras.layers._arguments import keep, positive
+from multikeras.layers._arguments import fraction, keep, positive
 from multikeras.layers.attention.attend import Sight, attend, both
 from multikeras.layers.core.einsum_dense import EinsumDense
 from multikeras.layers.layer import Layer
@@ -22,6 +22,7 @@ class Attending(Layer):
     """Heads of the query that share one of key and value."""
 
     def _set_up(self, flash_attention: bool | None, dropout: float, sliding_window: int | None) -> None:
+        fraction(self, "dropout", dropout)
         self._flash_attention = is_flash_attention_enabled() if flash_attention is None else flash_attention
         if self._flash_attention and dropout > 0:
             raise ValueError(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from multikeras import ops
+from multikeras.layers._arguments import number
 from multikeras.layers.layer import Layer
 
 
@@ -22,7 +23,7 @@ class Masking(Layer):
 
     def __init__(self, mask_value: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.mask_value = mask_value
+        self.mask_value = number(self, "mask_value", mask_value)
         self.supports_masking = True
         self.built = type(self).build is Layer.build
 

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from multikeras import ops
+from multikeras.layers._arguments import axes
 from multikeras.layers.layer import Layer
 from multikeras.layers.merging.merge import check_list, check_masks
 
@@ -22,7 +23,7 @@ class Concatenate(Layer):
 
     def __init__(self, axis: int = -1, **kwargs: Any):
         super().__init__(**kwargs)
-        self.axis = axis
+        self.axis = axes(self, "axis", axis, several=False)
         self.supports_masking = True
 
     def build(self, input_shape):

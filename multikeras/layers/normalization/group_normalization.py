@@ -4,7 +4,7 @@ from typing import Any
 
 from multikeras import ops
 from multikeras.backend.shapes import UNKNOWN
-from multikeras.layers._arguments import keep, weight
+from multikeras.layers._arguments import axes, keep, weight
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -45,6 +45,7 @@ class GroupNormalization(Layer):
         super().__init__(**{"autocast": False, **kwargs})
         if not isinstance(groups, int) or (groups < 1 and groups != -1):
             raise ValueError(f"GroupNormalization: argument `groups` must be a positive integer or -1, got {groups!r}.")
+        axes(self, "axis", axis, several=False)
         keep(self, locals())
         self.gamma = self.beta = None
         self.supports_masking = True

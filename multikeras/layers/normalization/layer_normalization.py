@@ -4,7 +4,7 @@ import warnings
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import keep, weight
+from multikeras.layers._arguments import keep, number, weight
 from multikeras.layers.layer import Layer
 
 
@@ -62,7 +62,7 @@ class LayerNormalization(Layer):
             deviation = ops.sqrt(ops.var(x, axis=self.axis, keepdims=True) + self.epsilon)
             outputs = x / deviation * ops.cast(along(self.gamma, self.axis, x), x.dtype)
         else:
-            outputs = ops.layer_normalization(x, self.gamma, self.beta, axis=self.axis, epsilon=self.epsilon)
+            outputs = ops.layer_normalization(x, self.gamma, self.beta, self.axis, self.epsilon)
         return ops.cast(outputs, self.compute_dtype)
 
 
@@ -82,7 +82,7 @@ class RMSNormalization(Layer):
     def __init__(self, axis: Any = -1, epsilon: float = 1e-6, **kwargs: Any):
         super().__init__(**kwargs)
         self.axis = checked_axis(self, axis)
-        self.epsilon = epsilon
+        self.epsilon = number(self, "epsilon", epsilon, 0)
 
     def build(self, input_shape):
         self.axis = sorted_axes(self, self.axis, input_shape)

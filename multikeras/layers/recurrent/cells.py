@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import activations, initializers, ops, random
-from multikeras.layers._arguments import keep, positive, weight
+from multikeras.layers._arguments import keep, number, positive, weight
 from multikeras.layers.layer import Layer
 from multikeras.ops import recurrent
 from multikeras.random.seed_generator import SeedGenerator
@@ -56,8 +56,8 @@ class GatedCell(DropoutRNNCell, Layer):
         self.seed_generator = SeedGenerator(self.seed)
 
     def _clip_dropout(self, dropout: float, recurrent_dropout: float) -> None:
-        self.dropout = min(1.0, max(0.0, dropout))
-        self.recurrent_dropout = min(1.0, max(0.0, recurrent_dropout))
+        self.dropout = min(1.0, max(0.0, number(self, "dropout", dropout)))
+        self.recurrent_dropout = min(1.0, max(0.0, number(self, "recurrent_dropout", recurrent_dropout)))
 
     def build(self, input_shape):
         features = input_shape[-1]

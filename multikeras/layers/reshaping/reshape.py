@@ -50,7 +50,7 @@ class Reshape(Layer):
     def __init__(self, target_shape: Any, **kwargs: Any):
         super().__init__(**kwargs)
         target_shape = (target_shape,) if isinstance(target_shape, int) else tuple(target_shape)
-        if any(d is None or d < -1 for d in target_shape):
+        if any(not hasattr(d, "__index__") or d < -1 for d in target_shape):
             raise ValueError(
                 f"Reshape: each size must be a non-negative integer or -1, got "
                 f"target_shape={target_shape}."

@@ -1,0 +1,55 @@
+"""Every layer refuses every wrong argument when it is made: the text names the layer, the argument and what arrived."""
+
+import inspect
+
+import pytest
+from keras_oracle.layer_grid import CASES, Part
+
+from multikeras import layers
+
+FIRST = {case.layer: case for case in reversed(CASES)}
+_SIZE, _NUMBER = ("a", 0), ("a",)
+WRONG = {
+    **dict.fromkeys(("filters", "kernel_size", "strides", "dilation_rate", "pool_size", "groups", "input_dim", "output_dim",
+                     "num_heads", "key_dim", "value_dim", "head_dim", "num_query_heads", "num_key_value_heads", "size",
+                     "output_size", "depth_multiplier", "power_iterations", "sliding_window", "lora_rank", "n"), _SIZE),
+    **dict.fromkeys(("axis", "axes", "shared_axes", "attention_axes", "momentum", "mask_value", "alpha", "threshold",
+                     "negative_slope", "max_value", "mean", "variance", "l1", "l2", "noise_shape", "dropout",
+                     "recurrent_dropout"), _NUMBER),
+    "units": ("a", 0, -1, 2.5), "rate": (1.5, "a"), "stddev": (-1, "a"), "epsilon": ("a", -1), "cropping": ("a", -1),
+    "padding": ("sam",), "data_format": ("last",), "interpolation": ("nearst",), "merge_mode": ("conc",),
+    "score_mode": ("dots",), "use_cudnn": ("x",), "equation": ("ab",), "function": (3,), "layer": (3,), "cell": (3,),
+    "activation": ("rellu", 5), "recurrent_activation": ("sigmoidd",), "target_shape": ("a", (2.5,), (-1, -1)),
+    "dims": ("a", (3, 3)), "dtype": ("flot32", 3), "name": (3,),
+}  # fmt: skip
+BY_ENDING = {"initializer": ("zeross", 5), "regularizer": ("l22", 5), "constraint": ("nonneg", 5)}
+
+
+def _made(x):
+    if isinstance(x, Part):
+        return getattr(layers, x.layer)(*x.args, **x.kwargs)
+    return [_made(one) for one in x] if isinstance(x, list) else x
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_wrong_arguments(name):
+    cls, case = getattr(layers, name), FIRST[name]
+    parameters = [p for p in inspect.signature(cls).parameters if p not in ("args", "kwargs")]
+    good = {k: _made(v) for k, v in {**dict(zip(parameters, case.args)), **case.kwargs}.items()}
+    for parameter in dict.fromkeys([*parameters, "dtype", "name"]):
+        for value in WRONG.get(parameter, BY_ENDING.get(parameter.rpartition("_")[2], ())):
+            with pytest.raises((ValueError, TypeError)) as raised:
+                cls(**{**good, parameter: value})
+            text = str(raised.value)
+            assert parameter in text or parameter.rpartition("_")[2] in text, text
+            assert repr(value) in text or str(value) in text, text
+            assert "not supported between" not in text, text
+
+
+@pytest.mark.parametrize("name", [n for n in FIRST if "kwargs" in inspect.signature(getattr(layers, n)).parameters])
+def test_a_misspelled_argument(name):
+    case = FIRST[name]
+    parameters = [p for p in inspect.signature(getattr(layers, name)).parameters if p not in ("args", "kwargs")]
+    right = max([*parameters, "trainable"], key=len)
+    with pytest.raises((ValueError, TypeError), match=f"(?s)'{right}x'.*Did you mean '{right}'"):
+        case.make(layers, **{f"{right}x": 1})
