@@ -24,6 +24,7 @@ from multikeras import models as models
 from multikeras import ops as ops
 from multikeras import optimizers as optimizers
 from multikeras import preprocessing as preprocessing
+from multikeras import quantizers as quantizers
 from multikeras import random as random
 from multikeras import regularizers as regularizers
 from multikeras import saving as saving
@@ -52,6 +53,7 @@ from multikeras.models import Sequential as Sequential
 from multikeras.models.function import Function as Function
 from multikeras.ops.transforms import jit as jit
 from multikeras.optimizers import Optimizer as Optimizer
+from multikeras.quantizers import Quantizer as Quantizer
 from multikeras.regularizers import Regularizer as Regularizer
 from multikeras.version import __version__ as __version__
 from multikeras.version import version as version

@@ -479,6 +479,7 @@ _SECTIONS_OF: dict[str, tuple[str, ...]] = {
     "loss": ("losses", "metrics"),
     "metric": ("metrics", "losses"),
     "optimizer": ("optimizers",),
+    "quantizer": ("quantizers",),
     "regularizer": ("regularizers",),
 }
 """Where the objects of the library are from that a config may name as one of a kind."""

@@ -32,7 +32,7 @@ def recorded_build(build: Callable) -> Callable:
         shapes.update(shapes.pop("kwargs", {}))
         if positional := shapes.pop("args", ()):
             shapes["input_shape"] = positional[0]
-        self._build_shapes = {k: v for k, v in shapes.items() if v is not None} or None
+        self._build_shapes = {k: v for k, v in shapes.items() if v is not None}
         self.built = True
         current.register_all(self, self._tracker.named())
 

@@ -1,7 +1,6 @@
 """`Layer`: weights, sub-layers and a `call`, usable eagerly, compiled, or on symbolic tensors."""
 
 import functools
-import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -9,19 +8,21 @@ from typing import Any
 import numpy as np
 
 from multikeras import dtype_policies, regularizers
-from multikeras.backend import SPEC, current, scope
+from multikeras.backend import current, scope
 from multikeras.backend import dtypes as dtype_names
 from multikeras.backend.shapes import Spec
 from multikeras.core import naming, stored, tree
-from multikeras.core.node import KerasTensor, Node, Operation, as_keras_tensor, as_spec
+from multikeras.core.node import KerasTensor, Operation
 from multikeras.core.tracking import Tracker
 from multikeras.core.variable import Variable
 from multikeras.layers import _call, _config, _html
 from multikeras.layers import input_spec as input_specs
 from multikeras.layers._building import as_shape, build_for, default_build, recorded_build
 from multikeras.layers._call import CallContext, calls, get_mask, is_tensor_like, masks, set_mask
+from multikeras.layers._symbolic import Symbolic
 from multikeras.layers._weights import Weights
 from multikeras.layers.input_spec import InputSpec
+from multikeras.layers.quantization.unquantized import Unquantized
 from multikeras.layers.remat import remat_mode
 from multikeras.metrics.metric import Metric
 from multikeras.random.seed_generator import SeedGenerator
@@ -40,7 +41,7 @@ class _Losses:
     in_use = False
 
 
-class Layer(Weights, current.Module, Operation):
+class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
     """A function with weights.
 
     Subclasses define `call`, make weights in `build` (or `__init__`), and may define `compute_output_shape` or
@@ -173,6 +174,7 @@ class Layer(Weights, current.Module, Operation):
     def dtype_policy(self, value):
         self._dtype_policy = dtype_policies.get(value)
         self._fast = False
+        self._policy_was_set()
 
     @property
     def compute_dtype(self) -> str:
@@ -191,10 +193,6 @@ class Layer(Weights, current.Module, Operation):
     def input_dtype(self) -> str:
         """The dtype floating inputs are cast to."""
         return self.compute_dtype
-
-    @property
-    def quantization_mode(self) -> str | None:
-        return getattr(self.dtype_policy, "quantization_mode", None)
 
     @property
     def input_spec(self):
@@ -230,7 +228,7 @@ class Layer(Weights, current.Module, Operation):
     def get_build_config(self) -> dict | None:
         """Return what `build` was called with, for `build_from_config`."""
         shapes = self._build_shapes
-        if not shapes:
+        if shapes is None:
             return None
         if len(shapes) == 1:
             return {"input_shape": next(iter(shapes.values()))}
@@ -439,74 +437,6 @@ class Layer(Weights, current.Module, Operation):
         """Return the mask of the outputs; by default that of the inputs."""
         return previous_mask
 
-    # -- symbolic --------------------------------------------------------------------------------------------------
-
-    def symbolic_call(self, *args, **kwargs):
-        """Return KerasTensors for the outputs and record the call."""
-        outputs = tree.map_structure(as_keras_tensor, self.compute_output_spec(*args, **kwargs))
-        Node(self, args, kwargs, outputs)
-        return outputs
-
-    def compute_output_spec(self, *args, **kwargs):
-        """Return shape and dtype of the outputs, by running `call` on shapes."""
-        args, kwargs = tree.map_structure(self._spec_in, (args, kwargs))
-        if _is_overridden(type(self), "compute_output_shape"):
-            return self._spec_from_shape_rule(args, kwargs)
-        return self._spec_by_call(args, kwargs)
-
-    def _spec_by_call(self, args, kwargs):
-        with scope.SymbolicScope(), scope.AutocastScope(self.compute_dtype if self.autocast else None):
-            try:
-                return tree.map_structure(_only_spec, self.call(*args, **kwargs))
-            except (ValueError, ArithmeticError) as error:
-                if not _is_of_framework(error):
-                    raise
-                return self._spec_by_framework(error, args, kwargs)
-            except Exception as error:
-                return self._spec_by_framework(error, args, kwargs)
-
-    def _spec_by_framework(self, error, args, kwargs):
-        # The code of `call` uses the framework, or values: let the framework evaluate it abstractly.
-        try:
-            return current.eval_shape(lambda a, k: self.call(*a, **k), args, kwargs)
-        except Exception as second:
-            raise second from error
-
-    def _spec_from_shape_rule(self, args, kwargs):
-        arguments = self._plan.bind(args, kwargs)
-        shapes = {k: _call.shapes_of(v) for k, v in arguments.items() if _call.has_tensors(v)}
-        names = list(inspect.signature(self.compute_output_shape).parameters)
-        if len(names) <= 1 or len(shapes) == 1:
-            result = self.compute_output_shape(next(iter(shapes.values())))
-        else:
-            result = self.compute_output_shape(**{f"{k}_shape": v for k, v in shapes.items() if f"{k}_shape" in names})
-        return _call.map_shapes(lambda shape: Spec(shape, self.compute_dtype), result)
-
-    def _spec_in(self, x):
-        x = as_spec(x)
-        if isinstance(x, Spec) and self.autocast and dtype_names.is_float(x.dtype) and x.dtype != self.compute_dtype:
-            cast = Spec(x.shape, self.compute_dtype, x.sparse)
-            if get_mask(x) is not None:
-                cast._keras_mask = x._keras_mask
-            return cast
-        return x
-
-    def compute_output_shape(self, *args, **kwargs):
-        """Return the shapes of the outputs for inputs of given shapes, by running `call` on them."""
-        layer = self
-        if not self.built:
-            # An unbuilt layer stays unbuilt: its copy is asked.
-            try:
-                with scope.SymbolicScope():
-                    layer = type(self).from_config(self.get_config())
-            except Exception:
-                layer = self
-        to_spec = functools.partial(_call.map_shapes, lambda s: Spec(s, self.compute_dtype))
-        specs = [to_spec(a) for a in args]
-        named = {k.removesuffix("_shape"): to_spec(v) for k, v in kwargs.items()}
-        named = {k if k in self._plan.names else self._plan.names[0]: v for k, v in named.items()}
-        return tree.map_structure(lambda s: s.shape, layer(*specs, **named))
-
     # -- losses ----------------------------------------------------------------------------------------------------
 
     def add_loss(self, loss) -> None:
@@ -611,10 +541,6 @@ class Layer(Weights, current.Module, Operation):
         """Make a layer from what `get_config` returned."""
         return cls(**_config.revived(cls, Layer, config))
 
-    def quantize(self, mode, type_check=True, config=None):
-        """Refuse: no quantized form of this layer exists."""
-        raise NotImplementedError(f"Layer {type(self).__name__} has no quantized form (mode={mode!r}).")
-
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
@@ -625,14 +551,6 @@ class Layer(Weights, current.Module, Operation):
 Layer.build = recorded_build(default_build)  # type: ignore[method-assign]
 
 
-def _is_of_framework(error: BaseException) -> bool:
-    """Tell whether the framework raised an error, having been handed a shape for a tensor, rather than our code or the user's."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return place is not None and str(place.tb_frame.f_globals.get("__name__")).partition(".")[0] == current.name
-
-
 @functools.cache
 def _is_overridden(cls: type, method: str) -> bool:
     return getattr(cls, method) is not getattr(Layer, method)
@@ -640,11 +558,6 @@ def _is_overridden(cls: type, method: str) -> bool:
 
 def _given_by_position(plan, args, name: str) -> bool:
     return name in plan.names[: len(args)]
-
-
-def _only_spec(x):
-    """Return shape and dtype of a result of `call` on shapes: constants may be among them."""
-    return SPEC.asarray(x) if current.is_tensor(x) or isinstance(x, (Variable, np.ndarray)) else as_spec(x)
 
 
 def _explain(layer: Layer, error: Exception, args, kwargs) -> None:

@@ -28,16 +28,16 @@ class LowRankAdapted:
     def enable_lora(
         self,
         rank: int,
+        lora_alpha: float | None = None,
         a_initializer: Any = "he_uniform",
         b_initializer: Any = "zeros",
-        lora_alpha: float | None = None,
     ) -> None:
         """Freeze the weight and add a trainable correction `a @ b * lora_alpha / rank`.
 
         Args:
             rank: Inner size of the two factors.
-            a_initializer, b_initializer: How the factors start; by default their product is zero.
             lora_alpha: Scale of the correction; `rank` by default.
+            a_initializer, b_initializer: How the factors start; by default their product is zero.
         """
         target = self.lora_target
         frozen = getattr(self, f"_{target}", None)
@@ -48,7 +48,7 @@ class LowRankAdapted:
             raise ValueError(f"{what} needs a layer that is built. Call build() or the layer first.")
         if self.lora_enabled:
             raise ValueError(f"{what} can be called once only; lora is already enabled with rank {self.lora_rank}.")
-        shape = tuple(frozen.shape)
+        shape = self.lora_shape()
         regularizer = getattr(self, f"{target}_regularizer", None)
         with naming.name_scope(self.name, caller=self, override_parent=self.path.rpartition("/")[0]):
             for letter, size, initializer in (
@@ -64,6 +64,10 @@ class LowRankAdapted:
         self.lora_enabled = True
         self.lora_rank = rank
         self.lora_alpha = lora_alpha if lora_alpha is not None else rank
+
+    def lora_shape(self) -> tuple:
+        """Return the shape of the weight that is corrected."""
+        return tuple(getattr(self, f"_{self.lora_target}").shape)
 
     def with_lora(self, frozen: Any) -> Any:
         """Return the weight plus its correction, or the weight where there is none."""

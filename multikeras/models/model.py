@@ -9,6 +9,7 @@ from multikeras.core import budget, serialization, tree
 from multikeras.core.node import KerasTensor
 from multikeras.layers.layer import Layer
 from multikeras.models import state_tree
+from multikeras.models.quantizing import quantize_layers
 from multikeras.models.summary import html_of, print_summary
 from multikeras.saving import legacy_config, saving_api
 from multikeras.training.trainer import Trainer
@@ -121,6 +122,17 @@ class Model(Trainer, Layer):
 
     def _needs_named_shapes(self) -> bool:
         return False
+
+    def quantize(self, mode: str | None = None, config: Any = None, filters: Any = None, **kwargs: Any) -> None:
+        """Exchange the weights of all layers that have a quantized form; the others are told in warnings.
+
+        Args:
+            mode: "int8", "int4" or "float8"; may be left to the config.
+            config: `QuantizationConfig` with the quantizers to use.
+            filters: Which layers: a regular expression found in their names, a list of them, or a function of the layer.
+        """
+        quantize_layers(self, mode, config, filters, **kwargs)
+        self._forget_programs()
 
     def get_state_tree(self, value_format: str = "backend_tensor") -> dict[str, dict]:
         """Return the values of all variables in nested dicts by path; `value_format` may be "numpy_array"."""

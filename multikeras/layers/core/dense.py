@@ -6,11 +6,13 @@ from multikeras import ops
 from multikeras.layers._arguments import keep, positive, weight
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
-from multikeras.layers.lora import LowRankAdapted
+from multikeras.layers.quantization import calibrated
+from multikeras.layers.quantization import dense as quantized
+from multikeras.layers.quantization.quantizable import Quantizable
 from multikeras.ops.affine import affine
 
 
-class Dense(LowRankAdapted, Layer):
+class Dense(Quantizable, Layer):
     """Compute `activation(inputs @ kernel + bias)` over the last axis.
 
     Args:
@@ -33,6 +35,8 @@ class Dense(LowRankAdapted, Layer):
     """
 
     not_in_config = ("lora_rank", "lora_alpha")
+    quantized_forms = quantized.FORMS | calibrated.FORMS
+    name_of_zero = "kernel_zero"
 
     def __init__(
         self,
@@ -61,11 +65,15 @@ class Dense(LowRankAdapted, Layer):
         features = input_shape[-1]
         if features is None:
             raise ValueError(f"Dense {self.name!r}: the last axis of its input must be known, got shape {input_shape}.")
-        self._kernel = weight(self, "kernel", (features, self.units))
+        self.build_weight((features, self.units))
         self.bias = weight(self, "bias", (self.units,)) if self.use_bias else None
         self.input_spec = InputSpec(min_ndim=2, axes={-1: features})
         self.built = True
         self.adapt_if_asked()
+
+    def _lay_out(self, shape):
+        super()._lay_out(shape)
+        self.geometry = quantized.Matrix(shape)
 
     @property
     def kernel(self):

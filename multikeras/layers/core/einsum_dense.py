@@ -6,11 +6,13 @@ from typing import Any
 from multikeras import ops
 from multikeras.layers._arguments import keep, weight
 from multikeras.layers.layer import Layer
-from multikeras.layers.lora import LowRankAdapted
+from multikeras.layers.quantization import calibrated
+from multikeras.layers.quantization import dense as quantized
+from multikeras.layers.quantization.quantizable import Quantizable
 from multikeras.ops.affine import affine
 
 
-class EinsumDense(LowRankAdapted, Layer):
+class EinsumDense(Quantizable, Layer):
     """Compute `activation(einsum(equation, inputs, kernel) + bias)`.
 
     Args:
@@ -28,6 +30,8 @@ class EinsumDense(LowRankAdapted, Layer):
 
     not_in_config = ("gptq_unpacked_column_size", "lora_rank", "lora_alpha")
     also_in_config = ("activity_regularizer",)
+    quantized_forms = quantized.FORMS | calibrated.FORMS
+    name_of_zero = "zero_point"
 
     def __init__(
         self,
@@ -56,18 +60,24 @@ class EinsumDense(LowRankAdapted, Layer):
     def build(self, input_shape):
         plan = plan_equation(self.equation, self.bias_axes, input_shape, self.output_shape)
         self.full_output_shape = plan["output"]
-        initializer = self.kernel_initializer
-        if hasattr(initializer, "input_axes") and hasattr(initializer, "clone"):
-            config = {**initializer.get_config(), "input_axes": plan["input_axes"], "output_axes": plan["output_axes"]}
-            initializer = type(initializer).from_config(config)
-        self._kernel = self.add_weight(
-            name="kernel", shape=plan["kernel"], initializer=initializer,
-            regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
-        )  # fmt: skip
+        self._rank = len(input_shape)
+        self.build_weight(plan["kernel"], self._own_initializer(plan))
         self.bias = None if plan["bias"] is None else weight(self, "bias", plan["bias"])
         self._axes = 0 if self.bias is None else axes_multiplied(self.equation, self.bias_axes)
         self.built = True
         self.adapt_if_asked()
+
+    def _own_initializer(self, plan):
+        """Return the initializer of the kernel, told which axes are summed over if it can be told."""
+        initializer = self.kernel_initializer
+        if not (hasattr(initializer, "input_axes") and hasattr(initializer, "clone")):
+            return initializer
+        config = {**initializer.get_config(), "input_axes": plan["input_axes"], "output_axes": plan["output_axes"]}
+        return type(initializer).from_config(config)
+
+    def _lay_out(self, shape):
+        super()._lay_out(shape)
+        self.geometry = quantized.einsum(self.equation, self._rank, shape)
 
     @property
     def kernel(self):

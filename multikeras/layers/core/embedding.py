@@ -4,12 +4,13 @@ import warnings
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import keep, positive, weight
+from multikeras.layers._arguments import keep, positive
 from multikeras.layers.layer import Layer
-from multikeras.layers.lora import LowRankAdapted
+from multikeras.layers.quantization import embedding as quantized
+from multikeras.layers.quantization.quantizable import Quantizable
 
 
-class Embedding(LowRankAdapted, Layer):
+class Embedding(Quantizable, Layer):
     """Look up a vector for each integer of the input.
 
     Args:
@@ -28,6 +29,7 @@ class Embedding(LowRankAdapted, Layer):
     """
 
     lora_target = "embeddings"
+    quantized_forms = quantized.FORMS
     not_in_config = ("weights", "lora_rank", "lora_alpha")
     also_in_config = ("activity_regularizer",)
 
@@ -60,9 +62,13 @@ class Embedding(LowRankAdapted, Layer):
     def build(self, input_shape=None):
         if self.built:
             return
-        self._embeddings = weight(self, "embeddings", (self.input_dim, self.output_dim))
+        self.build_weight((self.input_dim, self.output_dim))
         self.built = True
         self.adapt_if_asked()
+
+    def _lay_out(self, shape):
+        super()._lay_out(shape)
+        self.geometry = quantized.geometry(shape[::-1])
 
     @property
     def embeddings(self):

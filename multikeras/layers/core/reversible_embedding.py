@@ -5,6 +5,7 @@ from typing import Any
 from multikeras import ops
 from multikeras.layers._arguments import keep, weight
 from multikeras.layers.core.embedding import Embedding
+from multikeras.layers.quantization import embedding as quantized
 
 
 class ReversibleEmbedding(Embedding):
@@ -22,6 +23,8 @@ class ReversibleEmbedding(Embedding):
     >>> layer(layer(multikeras.ops.array([[1, 2, 3]])), reverse=True).shape == (1, 3, 10)
     True
     """
+
+    quantized_forms = quantized.FORMS
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class ReversibleEmbedding(Embedding):
         if self.built:
             return
         super().build(input_shape)
-        if not self.tie_weights:
+        if not self.tie_weights and not self._is_quantized:
             shape = (self.output_dim, self.input_dim)
             self.reverse_embeddings = weight(self, "reverse_embeddings", shape, kind="embeddings")
 
@@ -58,9 +61,19 @@ class ReversibleEmbedding(Embedding):
         if not reverse:
             return super().call(inputs)
         kernel = ops.transpose(ops.convert_to_tensor(self.embeddings)) if self.tie_weights else self.reverse_embeddings
-        if self.reverse_dtype is not None:
-            inputs, kernel = ops.cast(inputs, self.reverse_dtype), ops.cast(kernel, self.reverse_dtype)
-        scores = ops.matmul(inputs, kernel)
-        if self.logit_soft_cap is not None:
-            scores = ops.tanh(scores / self.logit_soft_cap) * self.logit_soft_cap
-        return scores
+        inputs = self.for_reverse(inputs)
+        kernel = kernel if self.reverse_dtype is None else ops.cast(kernel, self.reverse_dtype)
+        return self.capped(ops.matmul(inputs, kernel))
+
+    def for_reverse(self, inputs):
+        """Return vectors in the dtype of the projection."""
+        return inputs if self.reverse_dtype is None else ops.cast(inputs, self.reverse_dtype)
+
+    def capped(self, scores):
+        """Return scores between the bounds."""
+        cap = self.logit_soft_cap
+        return scores if cap is None else ops.tanh(scores / cap) * cap
+
+    def saved_weights(self):
+        found = super().saved_weights()
+        return found if self.tie_weights or self._is_quantized else [*found, self.reverse_embeddings]

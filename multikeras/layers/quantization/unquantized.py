@@ -1,0 +1,32 @@
+"""What a layer without quantized forms says when it is asked for one."""
+
+from typing import Any, NoReturn
+
+
+class Unquantized:
+    """The part of `Layer` that is about quantization; `Quantizable` has the real one."""
+
+    dtype_policy: Any
+
+    @property
+    def quantization_mode(self) -> str | None:
+        """The mode of the dtype policy: "int8", None for a plain one."""
+        return getattr(self.dtype_policy, "quantization_mode", None)
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Refuse: this layer has no quantized forms."""
+        self._lacks("quantize")
+
+    def quantized_build(self, input_shape: tuple, mode: str) -> None:
+        """Refuse: this layer has no quantized forms."""
+        self._lacks("quantized_build")
+
+    def quantized_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: this layer has no quantized forms."""
+        self._lacks("quantized_call")
+
+    def _lacks(self, method: str) -> NoReturn:
+        raise NotImplementedError(f"Layer {type(self).__name__} does not have a `{method}` method implemented.")
+
+    def _policy_was_set(self) -> None:
+        """Follow a new dtype policy, if it is one for a quantized form."""

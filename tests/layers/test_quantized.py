@@ -1,0 +1,225 @@
+"""Layers in few bits: close to what they were, saved and loaded, trained around; and refusals that say why."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import multikeras as mk
+from multikeras import layers, models, ops, quantizers
+from multikeras.layers.quantization.geometry import einsum
+
+RANDOM = np.random.default_rng(3)
+CLOSE = {"int8": 0.03, "int4": 0.4, "float8": 0.2}
+"""How far outputs of standard normal inputs and small weights may be off."""
+MAKERS = {
+    "dense": (lambda **more: layers.Dense(6, **more), (4, 5)),
+    "einsum": (lambda **more: layers.EinsumDense("...c,cde->...de", (3, 4), bias_axes="e", **more), (4, 2, 5)),
+    "embedding": (lambda **more: layers.Embedding(9, 6, **more), (4, 3)),
+    "reversible": (lambda **more: layers.ReversibleEmbedding(9, 6, tie_weights=False, **more), (4, 3)),
+}
+
+
+def _make(name, **more):
+    make, shape = MAKERS[name]
+    layer = make(**more)
+    layer.build(shape)
+    indices = "mbedding" in type(layer).__name__
+    x = RANDOM.integers(0, 9, shape) if indices else RANDOM.normal(size=shape).astype("float32")
+    return layer, x
+
+
+CASES = [(n, mode) for n in MAKERS for mode in CLOSE if n in ("dense", "einsum") or mode != "float8"]
+
+
+@pytest.mark.parametrize(("name", "mode"), CASES)
+def test_outputs_stay_close_and_files_hold_all(tmp_path, name, mode):
+    layer, x = _make(name)
+    before = ops.convert_to_numpy(layer(x))
+    layer.quantize(mode)
+    after = ops.convert_to_numpy(layer(x))
+    np.testing.assert_allclose(after, before, atol=CLOSE[mode])
+    assert layer.quantization_mode == mode
+    assert layer.dtype_policy.name.startswith(mode)
+    model = models.Sequential([layer])
+    model(x)
+    model.save(tmp_path / "m.keras")
+    again = models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(ops.convert_to_numpy(again(x)), after)
+    np.testing.assert_allclose(again.predict(x, verbose=0), after, atol=1e-6)
+    other, _ = _make(name)
+    other.quantize(mode)
+    other.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(ops.convert_to_numpy(other(x)), after)
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.parametrize("name", ["dense", "einsum", "embedding"])
+def test_low_rank_correction_is_trained_and_merged_when_saved(tmp_path, name, mode):
+    layer, x = _make(name)
+    layer.quantize(mode)
+    layer.enable_lora(2)
+    model = models.Sequential([layer])
+    y = RANDOM.normal(size=tuple(layer(x).shape)).astype("float32")
+    frozen = [v.numpy() for v in layer.non_trainable_variables]
+    start = layer.lora_b.numpy()
+    model.compile("sgd", "mse")
+    model.fit(x, y, epochs=2, verbose=0)
+    assert not np.array_equal(layer.lora_b.numpy(), start)
+    for v, value in zip(layer.non_trainable_variables, frozen):
+        np.testing.assert_array_equal(v.numpy(), value)
+    model.save_weights(tmp_path / "m.weights.h5")
+    plain, _ = _make(name)
+    plain.quantize(mode)
+    merged = models.Sequential([plain])
+    merged(x)
+    merged.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_allclose(ops.convert_to_numpy(merged(x)), ops.convert_to_numpy(model(x)), atol=CLOSE[mode])
+
+
+@pytest.mark.parametrize("config", [None, quantizers.Int8QuantizationConfig(activation_quantizer=None)])
+@pytest.mark.parametrize("name", ["dense", "einsum"])
+def test_gradient_is_that_of_the_rounded_weight(name, config):
+    layer, x = _make(name)
+    layer.quantize("int8", config=config)
+    kernel = layer.geometry.scale_in_kernel(layer.kernel_scale)
+    kernel = ops.divide(ops.cast(layer._kernel, "float32"), kernel)
+    weights = ops.array(RANDOM.normal(size=tuple(layer(x).shape)), "float32")
+    slope = ops.grad(lambda x: ops.sum(layer(x) * weights))(ops.convert_to_tensor(x))
+    product = (lambda x: ops.matmul(x, kernel)) if name == "dense" else lambda x: ops.einsum(layer.equation, x, kernel)
+    expected = ops.grad(lambda x: ops.sum(product(x) * weights))(ops.convert_to_tensor(x))
+    np.testing.assert_allclose(ops.convert_to_numpy(slope), ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("equation", ["abc,cd->abd", "abc,dc->ad", "ab,b->a", "a,b->ab", "...bc,bc->...b", "abc,acd->abd"])
+def test_gradient_of_a_product_by_its_rule(equation):
+    sizes = dict(zip("abcdABD", (2, 3, 4, 5, 1, 1, 1)))
+    given, kernel = equation.split("->")[0].split(",")
+    given = given.replace("...", "A")
+    x, k = (ops.array(RANDOM.normal(size=[sizes[c] for c in term]), "float32") for term in (given, kernel))
+    geometry = einsum(equation, len(given), k.shape)
+    upstream = ops.array(RANDOM.normal(size=tuple(geometry.product(x, k).shape)), "float32")
+    expected = ops.grad(lambda x: ops.sum(ops.einsum(equation, x, k) * upstream))(x)
+    slope = geometry.slope(upstream, k, x)
+    np.testing.assert_allclose(ops.convert_to_numpy(slope), ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_float8_training_follows_the_largest_values():
+    layer, x = _make("dense")
+    layer.quantize("float8")
+    y = RANDOM.normal(size=(4, 6)).astype("float32")
+    model = models.Sequential([layer])
+    model.compile("sgd", "mse")
+    largest = np.abs(layer._kernel.numpy()).max()
+    model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+    assert layer.inputs_amax_history.numpy()[0] == np.abs(x).max()
+    assert layer.kernel_amax_history.numpy()[0] == largest
+    assert float(layer.inputs_scale.numpy()) == 1.0
+    model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+    np.testing.assert_allclose(float(layer.inputs_scale.numpy()), np.abs(x).max() / 448, rtol=1e-6)
+    assert float(layer.outputs_grad_scale.numpy()) != 1.0
+
+
+@pytest.mark.parametrize(("policy", "block"), [("int8_from_float32", None), ("int4/5_from_float32", 5)])
+def test_layers_are_built_under_a_policy_and_exchanged_by_one(policy, block):
+    built, x = _make("dense", dtype=policy)
+    assert {v.name for v in built.variables} >= {"kernel", "kernel_scale", "bias"}
+    assert str(built._kernel.dtype) == "int8"
+    exchanged, _ = _make("dense")
+    before = ops.convert_to_numpy(exchanged(x))
+    exchanged.dtype_policy = policy
+    np.testing.assert_allclose(ops.convert_to_numpy(exchanged(x)), before, atol=0.4)
+    if block:
+        assert exchanged.quantization_config.block_size == block
+    built.set_weights(exchanged.get_weights())
+    np.testing.assert_array_equal(ops.convert_to_numpy(built(x)), ops.convert_to_numpy(exchanged(x)))
+
+
+def _model():
+    inputs = mk.Input((4,))
+    x = layers.Dense(8, name="first")(inputs)
+    x = layers.Dropout(0.5)(x)
+    return mk.Model(inputs, layers.Dense(3, name="last")(x))
+
+
+@pytest.mark.parametrize(
+    ("filters", "chosen"),
+    [(None, {"first", "last"}), ("fir", {"first"}), (["^last$"], {"last"}), (lambda layer: layer.name == "first", {"first"})],
+)
+def test_models_quantize_the_layers_that_filters_choose(filters, chosen):
+    model, x = _model(), RANDOM.normal(size=(2, 4)).astype("float32")
+    before = model.predict(x, verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.quantize("int8", filters=filters)
+    assert {layer.name for layer in model.layers if layer.quantization_mode == "int8"} == chosen
+    after = model.predict(x, verbose=0)
+    assert not np.array_equal(after, before)
+    np.testing.assert_allclose(after, ops.convert_to_numpy(model(x)), atol=1e-5)
+
+
+def test_layers_without_a_form_are_warned_of():
+    with pytest.warns(UserWarning, match="Dropout does not have a `quantize` method"):
+        _model().quantize("int8")
+
+
+class _Own(layers.Dense):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("act", "kind", "message"),
+    [
+        (lambda: layers.Dense(2).quantize("int8"), ValueError, "isn't yet built"),
+        (lambda: _make("dense")[0].quantize("int7"), ValueError, "Invalid quantization mode"),
+        (lambda: _make("dense")[0].quantize(), ValueError, "mode"),
+        (lambda: _make("dense")[0].quantize("int8", config={"a": 1}), ValueError, "QuantizationConfig"),
+        (lambda: _make("dense")[0].quantize("int8", config=quantizers.Int4QuantizationConfig()), ValueError, "Contradictory"),
+        (lambda: _make("dense", dtype="int8_from_float32")[0].quantize("int8"), ValueError, "already quantized"),
+        (lambda: _make("embedding")[0].quantize("float8"), NotImplementedError, "Invalid quantization mode"),
+        (lambda: _model().quantize("int8", other=1), ValueError, "Unrecognized keyword"),
+        (lambda: _model().quantize("int8", filters=3), ValueError, "filters"),
+        (lambda: models.Sequential([layers.Dense(2)]).quantize("int8"), ValueError, "isn't yet built"),
+    ],
+)
+def test_refusals(act, kind, message):
+    with pytest.raises(kind, match=message):
+        act()
+
+
+def test_subclasses_are_quantized_on_demand_only():
+    layer = _Own(3)
+    layer.build((None, 4))
+    policy = layer.dtype_policy
+    with pytest.raises(NotImplementedError, match="_Own"):
+        layer.quantize("int8")
+    assert layer.dtype_policy == policy
+    layer.quantize("int8", type_check=False)
+    assert layer.quantization_mode == "int8"
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_packing_is_undone(axis, dtype):
+    low = -8 if dtype == "int8" else 0
+    for shape in ((3, 4), (5, 2, 3)):
+        x = RANDOM.integers(low, low + 16, shape).astype(dtype)
+        packed, there, length = quantizers.pack_int4(x, axis, dtype)
+        assert tuple(packed.shape) == there
+        assert there[axis] == -(-shape[axis] // 2)
+        back = quantizers.unpack_int4(packed, length, axis, dtype)
+        np.testing.assert_array_equal(ops.convert_to_numpy(back), x)
+
+
+def test_a_quantized_layer_is_copied_with_its_form():
+    import copy
+    import pickle
+
+    layer, x = _make("dense")
+    layer.quantize("int8")
+    expected = ops.convert_to_numpy(layer(x))
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other.call.args[0] is other
+        np.testing.assert_array_equal(ops.convert_to_numpy(other(x)), expected)
+        other.bias.assign(other.bias + 1)
+        assert not np.array_equal(ops.convert_to_numpy(other(x)), expected)
