@@ -150,6 +150,8 @@ def _serialize_plain(obj: Any) -> Any:
     if isinstance(obj, np.generic):
         return obj.item()
     if isinstance(obj, np.ndarray):
+        if obj.ndim == 0:
+            return obj.item()
         return {"class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name}}
     if current.is_tensor(obj):
         value, dtype = current.to_numpy(obj), current.dtype(obj)

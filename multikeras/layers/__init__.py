@@ -80,6 +80,7 @@ from multikeras.layers.pooling.faces import MaxPooling1D as MaxPooling1D
 from multikeras.layers.pooling.faces import MaxPooling2D as MaxPooling2D
 from multikeras.layers.pooling.faces import MaxPooling3D as MaxPooling3D
 from multikeras.layers.preprocessing.normalization import Normalization as Normalization
+from multikeras.layers.preprocessing.rescaling import Rescaling as Rescaling
 from multikeras.layers.recurrent.bidirectional import Bidirectional as Bidirectional
 from multikeras.layers.recurrent.cells import GRUCell as GRUCell
 from multikeras.layers.recurrent.cells import LSTMCell as LSTMCell

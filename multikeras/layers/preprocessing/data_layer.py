@@ -27,7 +27,16 @@ class DataLayer(Layer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if _is_in_a_pipeline(args) or _is_in_a_pipeline(kwargs):
             return _in_pipeline(super().__call__, args, kwargs)
+        if args and isinstance(args[0], (int, float, list, tuple)) and _is_numbers(args[0]):
+            args = (ops.convert_to_tensor(args[0]), *args[1:])
         return super().__call__(*args, **kwargs)
+
+
+def _is_numbers(x: Any) -> bool:
+    """Tell whether `x` is a number of Python, or lists of such."""
+    while isinstance(x, (list, tuple)) and x:
+        x = x[0]
+    return isinstance(x, (int, float))
 
 
 def _is_in_a_pipeline(x: Any) -> bool:
