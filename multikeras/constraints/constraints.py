@@ -3,11 +3,16 @@
 from typing import Any
 
 from multikeras import config, ops
+from multikeras.core.arguments import guard
 from multikeras.core.serialization import Configurable
 
 
 class Constraint(Configurable):
     """Map a weight tensor to the nearest allowed one: subclasses define `__call__`."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        guard(cls)
 
     def __call__(self, w: Any) -> Any:
         """Return `w` as it may be."""

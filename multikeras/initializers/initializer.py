@@ -2,11 +2,16 @@
 
 from typing import Any
 
+from multikeras.core.arguments import guard
 from multikeras.core.serialization import Configurable
 
 
 class Initializer(Configurable):
     """Map a shape and a dtype to a tensor: subclasses define `__call__(shape, dtype=None)`."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        guard(cls)
 
     def __call__(self, shape: Any, dtype: Any = None) -> Any:
         """Return a tensor of this shape."""

@@ -6,6 +6,7 @@ from typing import Any
 from multikeras import config, ops
 from multikeras.backend import current
 from multikeras.core import naming, tree
+from multikeras.core.arguments import guard
 from multikeras.core.masking import get_mask
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 
@@ -107,6 +108,10 @@ class Loss:
     >>> float(losses.MeanSquaredError()([[0.0, 1.0]], [[1.0, 1.0]], sample_weight=[3.0]))
     1.5
     """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        guard(cls)
 
     def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
         if reduction not in REDUCTIONS:

@@ -6,6 +6,7 @@ from typing import Any
 from multikeras import config, initializers
 from multikeras.backend import current, scope
 from multikeras.core import naming
+from multikeras.core.arguments import guard
 from multikeras.core.node import any_symbolic, as_spec
 from multikeras.core.tree import map_structure
 from multikeras.core.variable import Variable
@@ -35,6 +36,10 @@ class Metric:
     >>> float(metric.result())
     3.0
     """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        guard(cls)
 
     def __init__(self, dtype: Any = None, name: str | None = None):
         self.name = name or naming.auto_name(type(self).__name__)

@@ -14,6 +14,7 @@ from typing import Any
 from multikeras import config, initializers, ops
 from multikeras.backend import current, scope
 from multikeras.core import naming, stored
+from multikeras.core.arguments import guard
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from multikeras.core.variable import Variable
 from multikeras.optimizers.rows import Rows, parted, rows_of, whole
@@ -122,6 +123,7 @@ class Optimizer:
             cls.takes_rows = False
         if "__init__" in cls.__dict__:
             _spell_out(cls.__init__)
+        guard(cls)
 
     takes_rows: bool = False
     """Whether the rule changes nothing where the gradient is zero, so that rows without a gradient need not be looked at."""

@@ -4,11 +4,16 @@ import math
 from typing import Any
 
 from multikeras import ops
+from multikeras.core.arguments import guard
 from multikeras.core.serialization import Configurable
 
 
 class Regularizer(Configurable):
     """Map a weight tensor to a scalar that is added to the loss: subclasses define `__call__`."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        guard(cls)
 
     def __call__(self, x: Any) -> Any:
         """Return the penalty for `x`."""

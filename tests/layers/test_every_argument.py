@@ -5,7 +5,7 @@ import inspect
 import pytest
 from keras_oracle.layer_grid import CASES, Part
 
-from multikeras import layers
+from multikeras import constraints, initializers, layers, losses, metrics, optimizers, regularizers
 
 FIRST = {case.layer: case for case in reversed(CASES)}
 _SIZE, _NUMBER = ("a", 0), ("a",)
@@ -53,3 +53,38 @@ def test_a_misspelled_argument(name):
     right = max([*parameters, "trainable"], key=len)
     with pytest.raises((ValueError, TypeError), match=f"(?s)'{right}x'.*Did you mean '{right}'"):
         case.make(layers, **{f"{right}x": 1})
+
+
+SPACES = (losses, metrics, optimizers, optimizers.schedules, initializers, regularizers, constraints)
+PARTS = {
+    (cls.__name__, tuple(p for p in inspect.signature(cls).parameters if p not in ("args", "kwargs"))): cls
+    for space in SPACES for cls in vars(space).values()
+    if inspect.isclass(cls) and cls.__module__.startswith("multikeras.") and not inspect.isabstract(cls)
+}  # fmt: skip
+REFUSED = {
+    **dict.fromkeys(("alpha", "delta", "gamma", "mean", "minval", "maxval", "gain", "max_value", "min_value", "rho",
+                     "momentum", "beta_1", "beta_2", "clipnorm", "weight_decay", "threshold", "axis", "num_thresholds"),
+                    _NUMBER),
+    "epsilon": ("a", -1), "stddev": ("a", -1), "label_smoothing": ("a", 2.0), "k": ("a", 0),
+    "reduction": ("summ",), "learning_rate": ("a",), "gradient_accumulation_steps": ("a", 0),
+}  # fmt: skip
+_ENOUGH = {"num_classes": 3, "target_class_ids": [0], "recall": 0.5, "precision": 0.5, "sensitivity": 0.5, "specificity": 0.5,
+           "fn": min, "normalizer": [1.0]}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part[0])
+def test_wrong_arguments_of_parts(part):
+    (name, parameters), cls = part, PARTS[part]
+    required = [n for n, p in inspect.signature(cls).parameters.items() if p.default is p.empty and n in parameters]
+    if not set(required) <= set(_ENOUGH):
+        pytest.skip(f"{name} needs {required}")
+    good = {n: _ENOUGH[n] for n in required}
+    for parameter in parameters:
+        for value in REFUSED.get(parameter, ()):
+            with pytest.raises((ValueError, TypeError), match=f"(?s){parameter}.*{value}") as raised:
+                cls(**{**good, parameter: value})
+            assert "not supported between" not in str(raised.value)
+    if parameters:
+        right = max(parameters, key=len)
+        with pytest.raises((ValueError, TypeError), match=f"(?s){right}x.*Did you mean '{right}'"):
+            cls(**{**good, f"{right}x": 1})

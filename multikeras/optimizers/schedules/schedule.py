@@ -4,11 +4,16 @@ import math
 from typing import Any
 
 from multikeras import ops
+from multikeras.core.arguments import guard
 from multikeras.core.serialization import Configurable
 
 
 class LearningRateSchedule(Configurable):
     """Map the number of updates so far to a learning rate: subclasses define `__call__(step)`."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        guard(cls)
 
     def __call__(self, step: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step).")
