@@ -489,12 +489,19 @@ class Programs(Backend):
                 raise ValueError(f"Variable {name!r} is made inside a compiled function of a value computed there.")
             value = constant
         name = re.sub(r"[^\w./>-]", "_", name)
+        name = name if name[:1].isalnum() else f"v{name}"
+        # TensorFlow prepares an operation anew for each name it makes a variable by, which takes most of its time: where
+        # there is one variable and not a copy for each device, it gets its name afterwards.
+        alone = not tf.distribute.has_strategy()
         with tf.init_scope():
-            return tf.Variable(
-                value, trainable=trainable, name=name if name[:1].isalnum() else f"v{name}",
+            variable = tf.Variable(
+                value, trainable=trainable, name="v" if alone else name,
                 aggregation=getattr(tf.VariableAggregation, _AGGREGATIONS.get(aggregation, "NONE")),
                 synchronization=getattr(tf.VariableSynchronization, synchronization.upper()),
             )  # fmt: skip
+        if alone:
+            variable._handle_name = f"{name}:0"
+        return variable
 
     def set_trainable(self, store, trainable):
         store._trainable = bool(trainable)
