@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multikeras.layers.layer import Layer
+from multikeras.models.calibrating import calibrate
 from multikeras.quantizers.config import resolve
 
 
@@ -30,10 +31,6 @@ def quantize_layers(model: Layer, mode: str | None, config: Any, filters: Any, t
             layer.quantize(config.mode, type_check=type_check, config=config)
         except NotImplementedError as error:
             warnings.warn(str(error), stacklevel=4)
-
-
-def calibrate(model: Layer, config: Any, wanted: Callable[[Layer], bool]) -> None:
-    raise NotImplementedError(config.mode)
 
 
 def chooser(filters: Any) -> Callable[[Layer], bool]:

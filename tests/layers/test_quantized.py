@@ -8,6 +8,7 @@ import pytest
 import multikeras as mk
 from multikeras import layers, models, ops, quantizers
 from multikeras.layers.quantization.geometry import einsum
+from multikeras.quantizers import rounding
 
 RANDOM = np.random.default_rng(3)
 CLOSE = {"int8": 0.03, "int4": 0.4, "float8": 0.2}
@@ -223,3 +224,94 @@ def test_a_quantized_layer_is_copied_with_its_form():
         np.testing.assert_array_equal(ops.convert_to_numpy(other(x)), expected)
         other.bias.assign(other.bias + 1)
         assert not np.array_equal(ops.convert_to_numpy(other(x)), expected)
+
+
+class _Block(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.attend = layers.MultiHeadAttention(2, 4)
+        self.wide, self.narrow = layers.Dense(16, "relu"), layers.Dense(8)
+
+    def call(self, x):
+        x = x + self.attend(x, x)
+        return x + self.narrow(self.wide(x))
+
+
+def _transformer():
+    inputs = mk.Input((6,), dtype="int32")
+    embedding, block = layers.Embedding(20, 8), _Block()
+    outputs = layers.Dense(3)(layers.GlobalAveragePooling1D()(block(embedding(inputs))))
+    return mk.Model(inputs, outputs), {"pre_block_layers": [embedding], "sequential_blocks": [block]}, block
+
+
+CALIBRATED = [
+    ("gptq", {}), ("gptq", {"group_size": 4, "activation_order": True}), ("gptq", {"weight_bits": 8, "symmetric": True}),
+    ("awq", {"group_size": 4}), ("awq", {"group_size": -1, "num_grid_points": 5}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mode", "more"), CALIBRATED)
+def test_blocks_are_calibrated_by_data(tmp_path, mode, more):
+    model, structure, block = _transformer()
+    x = RANDOM.integers(0, 20, (8, 6))
+    before = model.predict(x, verbose=0)
+    config = {"gptq": quantizers.GPTQConfig, "awq": quantizers.AWQConfig}[mode]
+    data = ["".join(chr(n) for n in row) for row in x]
+    config = config(data, lambda text: [ord(c) for c in text], num_samples=8, sequence_length=6,
+                    quantization_layer_structure=structure, **more)  # fmt: skip
+    model.quantize(mode, config=config, filters=lambda layer: layer is not block.narrow)
+    after = model.predict(x, verbose=0)
+    assert block.wide.quantization_mode == mode
+    assert block.narrow.quantization_mode is None
+    assert not hasattr(block.wide, "_kernel")
+    np.testing.assert_allclose(after, before, atol=0.2)
+    model.save_weights(tmp_path / "m.weights.h5")
+    block.wide.quantized_kernel.assign(ops.zeros_like(block.wide.quantized_kernel))
+    model.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_allclose(model.predict(x, verbose=0), after, atol=1e-6)
+    fresh = layers.Dense.from_config(block.wide.get_config())
+    fresh.build((None, 8))
+    rows = RANDOM.normal(size=(2, 8)).astype("float32")
+    with pytest.raises(ValueError, match="no weights yet"):
+        fresh(rows)
+    store = {}
+    block.wide.save_own_variables(store)
+    fresh.load_own_variables(store)
+    np.testing.assert_allclose(ops.convert_to_numpy(fresh(rows)), ops.convert_to_numpy(block.wide(rows)), atol=1e-6)
+
+
+@pytest.mark.parametrize("group_size", [-1, 4])
+def test_calibrated_rounding_serves_its_inputs_better_than_the_nearest(group_size):
+    weights = RANDOM.normal(size=(10, 16))
+    x = RANDOM.normal(size=(200, 16)) @ RANDOM.normal(size=(16, 16)) * np.exp(RANDOM.normal(size=16))
+    seen, nothing = rounding.Seen(16), rounding.Seen(16)
+    seen.add(x)
+
+    def error(rounded):
+        assert rounded.integers.min() >= 0
+        assert rounded.integers.max() <= 15
+        return np.square(x @ (rounded.floats() - weights).T).mean()
+
+    nearest = error(rounding.awq(weights, nothing, group_size=group_size))
+    assert error(rounding.gptq(weights, seen, group_size=group_size)) < 0.9 * nearest
+    assert error(rounding.gptq(weights, seen, group_size=group_size, largest_first=True)) < 0.9 * nearest
+    assert error(rounding.awq(weights, seen, group_size=group_size)) <= nearest
+
+
+@pytest.mark.parametrize("mode", ["gptq", "awq"])
+def test_refusals_of_calibration(mode):
+    config = {"gptq": quantizers.GPTQConfig, "awq": quantizers.AWQConfig}[mode]
+    layer, _ = _make("dense")
+    with pytest.raises(ValueError, match="not supported"):
+        layer.dtype_policy = f"{mode}/4/-1_from_float32"
+    with pytest.raises(ValueError, match="you must pass"):
+        _model().quantize(mode)
+    with pytest.raises(ValueError, match="quantization structure"):
+        _model().quantize(mode, config=config(["a"], lambda x: x))
+    layer, _ = _make("dense")
+    layer.quantize(mode, config=config(None, None))
+    with pytest.raises(NotImplementedError, match="lora"):
+        layer.enable_lora(2)
+    for arguments in ({"weight_bits": 5}, {"group_size": 0}, {"num_samples": 0}, {"sequence_length": -1}):
+        with pytest.raises(ValueError, match=next(iter(arguments))):
+            config(None, None, **arguments)

@@ -1,23 +1,12 @@
 """Dense layers whose weights were rounded by GPTQ or AWQ: groups of inputs with a scale and a zero point for each output."""
 
-import math
 from typing import Any
 
 from multikeras import ops
 from multikeras.layers.quantization.dense import DenseForm
 from multikeras.layers.quantization.form import constant
-from multikeras.quantizers.packing import unpack_int4
-
-
-def as_matrix(shape: tuple) -> tuple[int, int]:
-    """Return how many inputs and outputs a kernel has when it is reshaped to a matrix: its largest axis is a side of it.
-
-    >>> as_matrix((64, 4, 16)), as_matrix((4, 16, 64))
-    ((64, 64), (64, 64))
-    """
-    if len(shape) == 2 or shape[0] == max(shape):
-        return shape[0], math.prod(shape[1:])
-    return math.prod(shape[:-1]), shape[-1]
+from multikeras.quantizers.packing import pack_int4, unpack_int4
+from multikeras.quantizers.rounding import Seen, awq, gptq
 
 
 class Grouped(DenseForm):
@@ -28,12 +17,14 @@ class Grouped(DenseForm):
         scaled_inputs: Whether weights were multiplied by a factor for each input before they were rounded.
     """
 
+    loads_plainly = False
+
     def __init__(self, mode: str, scaled_inputs: bool):
         self.mode, self.scaled_inputs = mode, scaled_inputs
 
     def build(self, layer, shape, config):
         source = layer.dtype_policy if config is None else config
-        inputs, outputs = as_matrix(shape)
+        inputs, outputs = layer.geometry.as_matrix()
         groups = 1 if source.group_size == -1 else -(-inputs // source.group_size)
         layer.quantized_bits = source.weight_bits
         setattr(layer, f"is_{self.mode}_calibrated", False)
@@ -51,6 +42,28 @@ class Grouped(DenseForm):
     def forget(self, layer):
         """Keep the floats: they are what calibration begins with."""
 
+    def calibrate(self, layer: Any, seen: Seen, config: Any) -> None:
+        """Round the weights for inputs such as those seen, and let go of the floats."""
+        outputs = layer.geometry.as_matrix()[1]
+        weights = ops.convert_to_numpy(ops.cast(layer._kernel, "float32")).reshape(-1, outputs).T
+        if self.mode == "gptq":
+            rounded = gptq(
+                weights, seen, config.weight_bits, config.group_size, config.hessian_damping, config.symmetric,
+                config.per_channel, config.activation_order,
+            )  # fmt: skip
+        else:
+            rounded = awq(weights, seen, config.weight_bits, config.group_size, config.num_grid_points)
+        integers = rounded.integers.astype("uint8")
+        if layer.quantized_bits == 4:
+            integers = pack_int4(integers, axis=0, dtype="uint8")[0]
+        layer.quantized_kernel.assign(integers)
+        layer.kernel_scale.assign(rounded.scale)
+        layer.kernel_zero.assign(rounded.zero)
+        layer.g_idx.assign(rounded.groups)
+        if self.scaled_inputs:
+            layer.awq_scales.assign(rounded.factors)
+        self.was_loaded(layer)
+
     def is_calibrated(self, layer: Any) -> bool:
         """Tell whether the integers are the weights."""
         return getattr(layer, f"is_{self.mode}_calibrated")
@@ -59,7 +72,7 @@ class Grouped(DenseForm):
         """Return the weights as (outputs, inputs)."""
         if layer.quantized_bits != 4:
             return ops.convert_to_tensor(layer.quantized_kernel)
-        return unpack_int4(layer.quantized_kernel, as_matrix(layer.geometry.shape)[1], axis=0, dtype="uint8")
+        return unpack_int4(layer.quantized_kernel, layer.geometry.as_matrix()[1], axis=0, dtype="uint8")
 
     def product(self, layer, inputs, training):
         if not self.is_calibrated(layer):
@@ -82,6 +95,8 @@ class Grouped(DenseForm):
 
     def was_loaded(self, layer):
         setattr(layer, f"is_{self.mode}_calibrated", True)
+        if hasattr(layer, "_kernel"):
+            del layer._kernel
 
     def shown(self, layer):
         return self.integers(layer) if self.is_calibrated(layer) else layer._kernel

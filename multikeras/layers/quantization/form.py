@@ -14,6 +14,9 @@ class Form:
     keeps_float: ClassVar[bool] = False
     """Whether the weight itself stays a variable of floats."""
 
+    loads_plainly: ClassVar[bool] = True
+    """Whether loading does nothing but assign the variables."""
+
     def build(self, layer: Any, shape: tuple, config: Any) -> None:
         """Make the variables for a weight of `shape`."""
         raise NotImplementedError

@@ -42,6 +42,21 @@ class Matrix:
         """Return a scale that fits the output as it fits the kernel."""
         return scale
 
+    def as_matrix(self) -> tuple[int, int]:
+        """Return how many inputs and outputs the kernel has as a matrix: its largest axis is a side, or part of the first.
+
+        >>> [einsum("abc,cde->abde", 3, shape).as_matrix() for shape in ((64, 4, 16), (4, 16, 64))]
+        [(64, 64), (64, 64)]
+        """
+        shape = self.shape
+        if len(shape) == 2 or shape[0] == max(shape):
+            return shape[0], math.prod(shape[1:])
+        return math.prod(shape[:-1]), shape[-1]
+
+    def rows_of(self, x: Any) -> Any:
+        """Return inputs as rows of what `as_matrix` counts as inputs; None if the product is of another form."""
+        return ops.reshape(x, (-1, self.rows))
+
     def at(self, x: Any) -> "Matrix":
         """Return the geometry for inputs such as `x`."""
         return self
@@ -91,6 +106,16 @@ class Einsum(Matrix):
         scale = ops.transpose(scale, [kept.index(c) for c in self.y if c in kept])
         new = tuple(i for i, c in enumerate(self.y) if c not in kept)
         return ops.expand_dims(scale, new) if new else scale
+
+    def rows_of(self, x):
+        summed = [self.k[i] for i in self.summed_kernel]
+        if self.as_matrix()[0] != self.rows or self.summed_kernel != tuple(range(len(summed))):
+            return None
+        if not all(letter in self.x for letter in summed):
+            return None
+        last = [self.x.index(letter) for letter in summed]
+        first = [i for i in range(len(self.x)) if i not in last]
+        return ops.reshape(ops.transpose(x, (*first, *last)), (-1, self.rows))
 
     def at(self, x):
         return einsum(self.equation, len(x.shape), self.shape)

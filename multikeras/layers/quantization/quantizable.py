@@ -111,6 +111,10 @@ class Quantizable(LowRankAdapted):
         block = getattr(self.dtype_policy, "block_size", None) if config is None else config.block_size
         return None if block == -1 else block
 
+    def calibrate(self, seen: Any, config: Any) -> None:
+        """Round the weights for inputs such as those seen: for the modes that look at data."""
+        self._form.calibrate(self, seen, config)  # type: ignore[union-attr]
+
     # -- low-rank correction and files -----------------------------------------------------------------------------
 
     def enable_lora(self, rank: int, *args: Any, **kwargs: Any) -> None:
@@ -139,7 +143,7 @@ class Quantizable(LowRankAdapted):
         for i, value in enumerate(v for v in values if v is not None):
             store[str(i)] = ops.convert_to_numpy(value)
 
-    @stored.by_position_if(lambda layer: not layer.lora_enabled and layer._form is None)
+    @stored.by_position_if(lambda layer: not layer.lora_enabled and (layer._form is None or layer._form.loads_plainly))
     def load_own_variables(self, store: Any) -> None:
         if self._form is None:
             super().load_own_variables(store)
