@@ -178,11 +178,11 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
 
     @property
     def compute_dtype(self) -> str:
-        return self.dtype_policy.compute_dtype
+        return self._policy_here.compute_dtype
 
     @property
     def variable_dtype(self) -> str:
-        return self.dtype_policy.variable_dtype
+        return self._policy_here.variable_dtype
 
     @property
     def dtype(self) -> str:
@@ -382,7 +382,7 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         more = [k for k in kwargs if k != "training"]
         if len(args) != 1 or more or type(args[0]) is not _NATIVE or masks.in_use or self._remat_mode is not None:
             return
-        policy = self.dtype_policy
+        policy = self._policy_here
         if (policy.compute_dtype != policy.variable_dtype or self.activity_regularizer is not None
                 or _is_overridden(type(self), "_call_in")):  # fmt: skip
             return

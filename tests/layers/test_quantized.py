@@ -136,6 +136,27 @@ def test_layers_are_built_under_a_policy_and_exchanged_by_one(policy, block):
     np.testing.assert_array_equal(ops.convert_to_numpy(built(x)), ops.convert_to_numpy(exchanged(x)))
 
 
+def test_a_map_of_policies_goes_by_paths():
+    policies = mk.dtype_policies.DTypePolicyMap("float32")
+    policies["outer/.*"] = "int8_from_float32"
+    policies["half"] = "mixed_bfloat16"
+
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__(name="outer")
+            self.dense = layers.Dense(2, dtype=policies)
+
+        def call(self, x):
+            return self.dense(x)
+
+    layer, half = Outer(), layers.Dense(2, dtype=policies, name="half")
+    layer(np.ones((1, 3), "float32"))
+    half(np.ones((1, 3), "float32"))
+    assert layer.dense.quantization_mode == "int8"
+    assert str(layer.dense._kernel.dtype) == "int8"
+    assert (half.compute_dtype, half.variable_dtype) == ("bfloat16", "float32")
+
+
 def _model():
     inputs = mk.Input((4,))
     x = layers.Dense(8, name="first")(inputs)

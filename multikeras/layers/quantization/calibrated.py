@@ -23,7 +23,7 @@ class Grouped(DenseForm):
         self.mode, self.scaled_inputs = mode, scaled_inputs
 
     def build(self, layer, shape, config):
-        source = layer.dtype_policy if config is None else config
+        source = layer._policy_here if config is None else config
         inputs, outputs = layer.geometry.as_matrix()
         groups = 1 if source.group_size == -1 else -(-inputs // source.group_size)
         layer.quantized_bits = source.weight_bits
@@ -78,7 +78,7 @@ class Grouped(DenseForm):
         if not self.is_calibrated(layer):
             if not hasattr(layer, "_kernel"):
                 raise ValueError(
-                    f"Layer {layer.name!r} was built under the dtype policy {layer.dtype_policy.name!r} and has no weights yet: "
+                    f"Layer {layer.name!r} was built under the dtype policy {layer._policy_here.name!r} and has no weights yet: "
                     "load those of a layer that was calibrated."
                 )
             return layer.geometry.at(inputs).product(inputs, layer._kernel)

@@ -186,7 +186,7 @@ class Float8(DenseForm):
     parts = ("inputs", "kernel", "outputs_grad")
 
     def build(self, layer, shape, config):
-        length = getattr(layer.dtype_policy, "amax_history_length", 1024)
+        length = getattr(layer._policy_here, "amax_history_length", 1024)
         more = {"dtype": "float32", "autocast": False, "trainable": True, "overwrite_with_gradient": True}
         for part in self.parts:
             scale = layer.add_weight(name=f"{part}_scale", shape=(), initializer="ones", **more)

@@ -45,8 +45,8 @@ class Quantizable(LowRankAdapted):
                 "inherited one will do."
             )
         if self._form is not None:
-            raise ValueError(f"{what} is already quantized with dtype_policy={self.dtype_policy.name!r}. Received: {mode=}")
-        name = self.dtype_policy.name
+            raise ValueError(f"{what} is already quantized with dtype_policy={self._policy_here.name!r}. Received: {mode=}")
+        name = self._policy_here.name
         self._exchange(config)
         self.dtype_policy = dtype_policies.get(f"{config.policy_mode()}_from_{name}")
 
@@ -100,15 +100,15 @@ class Quantizable(LowRankAdapted):
         if self.quantization_mode in ("gptq", "awq"):
             raise ValueError(
                 f"Implicitly enabling {self.quantization_mode.upper()} quantization by setting `dtype_policy` to "
-                f"{self.dtype_policy.name!r} is not supported: it needs data. Use quantize() with a config."
+                f"{self._policy_here.name!r} is not supported: it needs data. Use quantize() with a config."
             )
-        block = getattr(self.dtype_policy, "block_size", None)
+        block = getattr(self._policy_here, "block_size", None)
         config = None if block is None else Int4QuantizationConfig(block_size=block)
         self._exchange(resolve(self.quantization_mode, config))
 
     def int4_block_size(self, config: Any) -> int | None:
         """Return how many rows share a scale in 4 bits, None for all of a column."""
-        block = getattr(self.dtype_policy, "block_size", None) if config is None else config.block_size
+        block = getattr(self._policy_here, "block_size", None) if config is None else config.block_size
         return None if block == -1 else block
 
     def calibrate(self, seen: Any, config: Any) -> None:

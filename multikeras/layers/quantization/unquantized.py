@@ -2,16 +2,25 @@
 
 from typing import Any, NoReturn
 
+from multikeras.dtype_policies.policy_map import DTypePolicyMap
+
 
 class Unquantized:
     """The part of `Layer` that is about quantization; `Quantizable` has the real one."""
 
-    dtype_policy: Any
+    _dtype_policy: Any
+    _path: str
+
+    @property
+    def _policy_here(self) -> Any:
+        """The dtype policy of this layer: out of a map, that of its path."""
+        policy = self._dtype_policy
+        return policy[self._path] if isinstance(policy, DTypePolicyMap) else policy
 
     @property
     def quantization_mode(self) -> str | None:
         """The mode of the dtype policy: "int8", None for a plain one."""
-        return getattr(self.dtype_policy, "quantization_mode", None)
+        return getattr(self._policy_here, "quantization_mode", None)
 
     def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
         """Refuse: this layer has no quantized forms."""
