@@ -72,8 +72,11 @@ def _lstm_of_torch(*args):
         torch._C._set_mkldnn_enabled(before)
 
 
-def _runs_fused(x, mask, how):
-    """Tell whether torch's kernels for recurrent layers serve."""
+def _runs_fused(x, states, kernel, recurrent_kernel, mask, how):
+    """Tell whether torch's kernels for recurrent layers serve: they believe the shapes that they are told."""
+    units = recurrent_kernel.shape[0]
+    if x.ndim != 3 or kernel.shape[0] != x.shape[2] or any(s.shape != (x.shape[0], units) for s in states):
+        return False
     if not x.shape[0] or not x.shape[1] or not x.shape[2] or how.get("unroll") or torch.compiler.is_compiling():
         return False
     if x.dtype not in _FLOATS or type(x) not in (torch.Tensor, torch.nn.Parameter):
@@ -392,7 +395,7 @@ class TorchFused(TorchBackend):
     # -- loops over time: 5 times (batch 64, 50 steps, 64 features, 128 units), with gradient 4 times ------------------
 
     def lstm(self, x, h, c, kernel, recurrent_kernel, bias, mask=None, activation=None, recurrent_activation=None, **how):
-        if activation or recurrent_activation or not _runs_fused(x, mask, how):
+        if activation or recurrent_activation or not _runs_fused(x, (h, c), kernel, recurrent_kernel, mask, how):
             return super().lstm(
                 x, h, c, kernel, recurrent_kernel, bias, mask, activation, recurrent_activation, **how
             )
@@ -405,7 +408,8 @@ class TorchFused(TorchBackend):
 
     def gru(self, x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask=None, activation=None,
             recurrent_activation=None, reset_after=True, **how):  # fmt: skip
-        if activation or recurrent_activation or not reset_after or not _runs_fused(x, mask, how):
+        plain = reset_after and not (activation or recurrent_activation)
+        if not plain or not _runs_fused(x, (h,), kernel, recurrent_kernel, mask, how):
             return super().gru(
                 x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask, activation, recurrent_activation, reset_after,
                 **how,

@@ -275,6 +275,8 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             return self._call_in(context, plan, args, kwargs)
         except Exception as error:
             _explain(self, error, args, kwargs)
+            if isinstance(error, (AttributeError, IndexError)) and _is_ours(self, error):
+                raise ValueError(f"{type(self).__name__} {self.path!r} cannot take {_given(args, kwargs)}: {error}") from error
             raise
         finally:
             context.training = saved
@@ -560,17 +562,28 @@ def _given_by_position(plan, args, name: str) -> bool:
     return name in plan.names[: len(args)]
 
 
+def _is_ours(layer: Layer, error: BaseException) -> bool:
+    """Tell whether a layer of this package stumbled over its inputs, in its own code."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    names = type(layer).__module__, place.tb_frame.f_globals.get("__name__") if place is not None else ""
+    return all(str(name).startswith("multikeras.") for name in names)
+
+
+def _given(args, kwargs) -> str:
+    given = tree.map_structure(
+        lambda x: f"{tuple(x.shape)} {x.dtype}" if hasattr(x, "shape") else repr(x), (args, kwargs)
+    )
+    return f"{given[0]} {given[1] or ''}".rstrip()
+
+
 def _explain(layer: Layer, error: Exception, args, kwargs) -> None:
     """Say in a note to an error which layer it came from and what it was given."""
     if getattr(error, "_explained", False):
         return
     try:
         error._explained = True  # type: ignore[attr-defined]
-        given = tree.map_structure(
-            lambda x: f"{tuple(x.shape)} {x.dtype}" if hasattr(x, "shape") else repr(x), (args, kwargs)
-        )
-        error.add_note(
-            f"In layer {layer.path!r} of type {type(layer).__name__}, called with {given[0]} {given[1] or ''}"
-        )
+        error.add_note(f"In layer {layer.path!r} of type {type(layer).__name__}, called with {_given(args, kwargs)}")
     except Exception:  # an exception class that refuses attributes keeps its own message
         return

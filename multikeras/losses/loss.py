@@ -155,6 +155,9 @@ class Loss:
         return cls(**config)
 
 
+guard(Loss)
+
+
 class LossFunctionWrapper(Loss):
     """Make a `Loss` of a function of true and predicted values; other arguments go to the function.
 

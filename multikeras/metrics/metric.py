@@ -171,6 +171,9 @@ class Metric:
     __str__ = __repr__
 
 
+guard(Metric)
+
+
 def _revived(cls: Any, config: dict, values: list) -> Metric:
     metric = cls.from_config(config)
     for variable, value in zip(metric._variables, values):

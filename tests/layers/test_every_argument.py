@@ -2,8 +2,9 @@
 
 import inspect
 
+import numpy as np
 import pytest
-from keras_oracle.layer_grid import CASES, Part
+from keras_oracle.layer_grid import CASES, Part, arrays
 
 from multikeras import constraints, initializers, layers, losses, metrics, optimizers, regularizers
 
@@ -84,7 +85,40 @@ def test_wrong_arguments_of_parts(part):
             with pytest.raises((ValueError, TypeError), match=f"(?s){parameter}.*{value}") as raised:
                 cls(**{**good, parameter: value})
             assert "not supported between" not in str(raised.value)
-    if parameters:
+    if parameters and not name.endswith("Wrapper"):  # which hand unknown ones to their function
         right = max(parameters, key=len)
         with pytest.raises((ValueError, TypeError), match=f"(?s){right}x.*Did you mean '{right}'"):
             cls(**{**good, f"{right}x": 1})
+
+
+CHANGES = {
+    "no tensor": lambda a: None, "one axis": lambda a: a.reshape(-1), "a size less": lambda a: a[..., :-1],
+    "an axis more": lambda a: a[None], "strings": lambda a: np.array([["a"]]), "an object": lambda a: object(),
+}  # fmt: skip
+
+
+def _changed(change, x):
+    return [_changed(change, one) for one in x] if isinstance(x, (list, tuple)) else change(x)
+
+
+def _refusal(layer, inputs, more):
+    try:
+        layer(*inputs, **more)
+    except Exception as error:  # some are the framework's own
+        return error
+    return None
+
+
+@pytest.mark.parametrize("name", [n if i % 6 == 0 else pytest.param(n, marks=pytest.mark.slow) for i, n in enumerate(FIRST)])
+def test_wrong_inputs(name):
+    """What a layer cannot take it refuses, and the error says which layer it was; Python does not stumble, let alone die."""
+    case = FIRST[name]
+    for change in CHANGES.values():
+        layer = case.make(layers)
+        inputs = arrays(case)
+        layer(*inputs, **case.call)
+        refused = _refusal(layer, [_changed(change, x) for x in inputs], case.call)
+        if refused is not None:
+            text = " ".join([str(refused), *getattr(refused, "__notes__", [])])
+            assert layer.name in text, text
+            assert not isinstance(refused, (AttributeError, KeyError, IndexError)) or name == "RNN", repr(refused)

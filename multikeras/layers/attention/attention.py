@@ -68,6 +68,9 @@ class Attention(Layer):
                 f"{what}: inputs must be a list of 2 or 3 tensors, [query, value] or [query, value, key], got "
                 f"{len(inputs)}."
             )
+        shapes = [tuple(getattr(x, "shape", x)) for x in inputs]
+        if any(len(shape) < 3 for shape in shapes):
+            raise ValueError(f"{what}: inputs must have shapes (batch, steps, features), got {shapes}.")
         if mask is not None:
             if not isinstance(mask, (list, tuple)):
                 raise ValueError(f"{what}: mask must be a list, [query_mask, value_mask], got a {type(mask).__name__}.")
