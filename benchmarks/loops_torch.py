@@ -91,6 +91,11 @@ class Native:
     def _right(self, out, y):
         return (((out > 0.5) == y) if self.binary else (out.argmax(1) == y)).sum()
 
+    def probabilities(self, x):
+        """Return what the models of the other packages give."""
+        out = self.model(x)
+        return out if self.binary else torch.softmax(out, -1)
+
     def evaluate(self):
         """Return loss and accuracy over all rows."""
         self.model.eval()
@@ -107,7 +112,7 @@ class Native:
         """Return the outputs for all rows."""
         self.model.eval()
         with torch.inference_mode():
-            parts = [self.model(self.x[i : i + self.batch]) for i in range(0, len(self.x), self.batch)]
+            parts = [self.probabilities(self.x[i : i + self.batch]) for i in range(0, len(self.x), self.batch)]
             return torch.cat(parts).numpy()
 
     def one(self):
@@ -117,6 +122,6 @@ class Native:
 
         def forward():
             with torch.inference_mode():
-                return self.model(x).numpy()
+                return self.probabilities(x).numpy()
 
         return forward

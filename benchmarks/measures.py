@@ -112,12 +112,14 @@ class Bench:
         """Calls a second of model(x), eagerly, beside plain modules; where modules are what one writes by hand."""
         found = {}
         for name, work in self.workloads.items() if self.backend == "torch" else ():
-            x = self._loop(name).x[: work.batch]
-            plain, runs = self._loop(name).model.eval(), {}
+            loop, runs = self._loop(name), {}
+            x = loop.x[: work.batch]
+            loop.model.eval()
             for who, package in self.packages.items():
                 model, given = self._model(name, who), package.ops.convert_to_tensor(work.arrays()[0][: work.batch])
                 runs[who] = lambda model=model, given=given: model(given)
-            found[name] = _rates(_repeated(runs | {"native": lambda x=x, plain=plain: plain(x)}), 3 * self.rounds, turn=0.1)
+            runs["native"] = lambda x=x, loop=loop: loop.probabilities(x)
+            found[name] = _rates(_repeated(runs), 3 * self.rounds, turn=0.1)
         return found
 
     def jit(self) -> dict:

@@ -8,9 +8,14 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import optree
 
+from multikeras.backend import current
+
 _CONTAINERS = (list, tuple, dict)
+_LEAVES = frozenset((np.ndarray, current.Tensor, type(None), bool, int, float, str))
+"""Types that surely are leaves: what a batch is made of needs no general walk."""
 
 
 def is_nested(structure: Any) -> bool:
@@ -20,7 +25,7 @@ def is_nested(structure: Any) -> bool:
 
 def flatten(structure: Any) -> list:
     """Return the leaves in order; dicts by sorted key."""
-    if not isinstance(structure, _CONTAINERS) and not is_nested(structure):
+    if type(structure) in _LEAVES or (not isinstance(structure, _CONTAINERS) and not is_nested(structure)):
         return [structure]
     return optree.tree_leaves(structure, none_is_leaf=True, namespace="multikeras")  # pyright: ignore[reportArgumentType]
 
@@ -49,6 +54,12 @@ def map_structure(func: Callable, *structures: Any, none_is_leaf: bool = True) -
         raise ValueError("map_structure: at least one structure is needed.")
     if len(structures) > 1:
         assert_same_structure(*structures[:2])
+    elif none_is_leaf:
+        (structure,) = structures
+        if type(structure) in _LEAVES:
+            return func(structure)
+        if type(structure) is tuple and all(type(leaf) in _LEAVES for leaf in structure):
+            return tuple(map(func, structure))
     return optree.tree_map(func, *structures, none_is_leaf=none_is_leaf, namespace="multikeras")
 
 

@@ -1,9 +1,12 @@
 """CRC-32 sums of parts of files: computed by another thread beside reading and writing, and put together."""
 
 import bisect
+import contextlib
 import functools
+import gc
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -46,6 +49,42 @@ def joined(first: int, second: int, length: int) -> int:
     return _product(first, _shift(length)) ^ second
 
 
+class _Collections:
+    """Holds off the garbage collector while something that its finalizers wait for is held."""
+
+    def __init__(self) -> None:
+        self._lock, self._held, self._were_on = threading.Lock(), 0, False
+
+    @contextlib.contextmanager
+    def held_off(self) -> Iterator[None]:
+        with self._lock:
+            self._held += 1
+            if self._held == 1:
+                self._were_on = gc.isenabled()
+                gc.disable()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held -= 1
+                if not self._held and self._were_on:
+                    gc.enable()
+
+
+_collections = _Collections()
+
+
+@contextlib.contextmanager
+def _another_thread() -> Iterator[ThreadPoolExecutor]:
+    """Give a thread to be used inside calls of the HDF5 library; at the end it looks into no memory any more.
+
+    Such a call holds the library's lock. A collection in the other thread that meets a dead HDF5 object would wait for that
+    lock, and the call for the thread, forever.
+    """
+    with _collections.held_off(), ThreadPoolExecutor(1) as thread:
+        yield thread
+
+
 def _of_blocks(data: Any, handle: Callable[[Any], Any]) -> int:
     """Call `handle` with the blocks of some memory in order; return the sum of what is in them after that."""
     found: Future | None = None
@@ -53,7 +92,7 @@ def _of_blocks(data: Any, handle: Callable[[Any], Any]) -> int:
     def add(block: Any, before: Future | None) -> int:
         return zlib.crc32(block, 0 if before is None else before.result())
 
-    with ThreadPoolExecutor(1) as thread:  # at its end nobody looks into the memory any more
+    with _another_thread() as thread:
         for at in range(0, len(data), _BLOCK):
             block = data[at : at + _BLOCK]
             handle(block)
@@ -111,7 +150,7 @@ def of_file(file: Any, start: int, stop: int, before: int = 0) -> int:
     if left < LARGE:
         return zlib.crc32(buffers[0][: _filled(file, buffers[0][:left])], before)
     previous: Future | None = None
-    with ThreadPoolExecutor(1) as thread:
+    with _another_thread() as thread:
         while left > 0:
             count = _filled(file, buffers[0][:left])
             before = before if previous is None else previous.result()
