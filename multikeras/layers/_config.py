@@ -57,6 +57,11 @@ def own_arguments(layer: Any, base: type) -> dict[str, Any]:
 def revived(cls: type, base: type, config: dict[str, Any]) -> dict[str, Any]:
     """Return the constructor arguments of a config: objects where the default `get_config` wrote them as data."""
     everything = _is_ours(cls) or _owner(cls, base) is cls
+    dtype = config.get("dtype")
+    if isinstance(dtype, dict) and dtype.get("class_name") == "DTypePolicy" and isinstance(dtype.get("config"), dict):
+        # Its name says all, and constructors that look at their dtype know names.
+        if isinstance(name := dtype["config"].get("name"), str):
+            config = {**config, "dtype": name}
     return {
         k: serialization.deserialize_keras_object(v)
         if (everything or k == "dtype") and isinstance(v, dict) and "class_name" in v and "config" in v
