@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from ops import main
-from timing import one_thread, typical
+from timing import keep_memory, one_thread, typical
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -78,6 +78,7 @@ def _optimizer_calls(name: str, native: Any, libraries: dict) -> dict[str, Calla
 def measure(names: list[str], rounds: int) -> dict:
     """Return seconds by case and library on the backend in use."""
     one_thread()
+    keep_memory()
     import multikeras
 
     name = multikeras.backend.backend()

@@ -59,9 +59,22 @@ def _norm(p, x, axes):
     return (x - mean) * lax.rsqrt(variance + 1e-3) * p[0] + p[1]
 
 
-def _dropout(p, x):
-    kept = jax.random.bernoulli(jax.random.key(0), 0.7, x.shape)
-    return jnp.where(kept, x / 0.7, 0.0)
+def _dropout(array):
+    """Return dropout with a key that comes from the last step: a constant one would be drawn from by the compiler."""
+    x, state = tensor(array), [jax.random.PRNGKey(0)]
+    g = jnp.ones_like(x)
+
+    @jax.jit
+    def run(key, x, g):
+        key, now = jax.random.split(key)
+        y, back = jax.vjp(lambda x: jnp.where(jax.random.bernoulli(now, 0.7, x.shape), x / 0.7, 0.0), x)
+        return key, y, back(g)
+
+    def step():
+        state[0], *results = jax.block_until_ready(run(state[0], x, g))
+        return results
+
+    return step
 
 
 def _lstm(p, x, reverse=False, sequences=False):
@@ -112,7 +125,7 @@ LAYERS = {
     "AveragePooling2D": _own(lambda p, x: _pool(x, 0.0, lax.add) / 4),
     "BatchNormalization": _own(lambda p, x: _norm(p, x, (0, 1, 2)), (32,), (32,)),
     "LayerNormalization": _own(lambda p, x: _norm(p, x, (-1,)), (64,), (64,)),
-    "Dropout": _own(_dropout),
+    "Dropout": _dropout,
     "LSTM": _own(_lstm, (64, 512), (128, 512), (512,)),
     "LSTM of sequences": _own(lambda p, x: _lstm(p, x, sequences=True), (64, 512), (128, 512), (512,)),
     "GRU": _own(_gru, (64, 384), (128, 384), (384,), (384,)),
@@ -169,7 +182,19 @@ def _lion(w, g, s, t):
     return w - 1e-3 * jnp.sign(0.9 * s[0] + 0.1 * g), (0.99 * s[0] + 0.01 * g, s[1])
 
 
+def _adadelta(w, g, s, t):
+    a = 0.95 * s[0] + 0.05 * g * g
+    d = g * jnp.sqrt((s[1] + 1e-7) / (a + 1e-7))
+    return w - 1e-3 * d, (a, 0.95 * s[1] + 0.05 * d * d)
+
+
+def _adamax(w, g, s, t):
+    m, u = 0.9 * s[0] + 0.1 * g, jnp.maximum(0.999 * s[1], jnp.abs(g))
+    return w - 1e-3 / (1 - 0.9**t) * m / (u + 1e-7), (m, u)
+
+
 OPTIMIZERS = {
     "SGD": lambda w, g, s, t: (w - 1e-2 * g, s), "SGD momentum": _momentum, "Adam": _adam,
     "AdamW": lambda w, g, s, t: _adam(w, g, s, t, 0.004), "RMSprop": _rmsprop, "Adagrad": _adagrad, "Lion": _lion,
+    "Adadelta": _adadelta, "Adamax": _adamax,
 }  # fmt: skip

@@ -160,7 +160,19 @@ def _lion(w, g, m, v, t):
     m.assign(0.99 * m + 0.01 * g)
 
 
+def _adadelta(w, g, a, d, t):
+    step = g * tf.sqrt((d + 1e-7) / (a.assign(0.95 * a + 0.05 * g * g) + 1e-7))
+    d.assign(0.95 * d + 0.05 * step * step)
+    w.assign_sub(1e-3 * step)
+
+
+def _adamax(w, g, m, u, t):
+    mean, largest = m.assign(0.9 * m + 0.1 * g), u.assign(tf.maximum(0.999 * u, tf.abs(g)))
+    w.assign_sub(1e-3 / (1 - tf.pow(0.9, t)) * mean / (largest + 1e-7))
+
+
 OPTIMIZERS = {
     "SGD": lambda w, g, m, v, t: w.assign_sub(1e-2 * g), "SGD momentum": _momentum, "Adam": _adam, "AdamW": _adamw,
     "RMSprop": _rmsprop, "Adagrad": _adagrad, "Lion": _lion,
+    "Adadelta": _adadelta, "Adamax": _adamax,
 }  # fmt: skip
