@@ -127,8 +127,8 @@ class Model(Trainer, Layer):
         """Exchange the weights of all layers that have a quantized form; the others are told in warnings.
 
         Args:
-            mode: "int8", "int4" or "float8"; may be left to the config.
-            config: `QuantizationConfig` with the quantizers to use.
+            mode: "int8", "int4", "float8", "gptq" or "awq"; may be left to the config.
+            config: `QuantizationConfig` with the quantizers to use; for "gptq" and "awq" with data and the blocks they go through.
             filters: Which layers: a regular expression found in their names, a list of them, or a function of the layer.
         """
         quantize_layers(self, mode, config, filters, **kwargs)
