@@ -128,7 +128,7 @@ class Model(Trainer, Layer):
 
         Args:
             mode: "int8", "int4", "float8", "gptq" or "awq"; may be left to the config.
-            config: `QuantizationConfig` with the quantizers to use; for "gptq" and "awq" with data and the blocks they go through.
+            config: `QuantizationConfig` with the quantizers to use; for "gptq" and "awq" with data.
             filters: Which layers: a regular expression found in their names, a list of them, or a function of the layer.
         """
         quantize_layers(self, mode, config, filters, **kwargs)

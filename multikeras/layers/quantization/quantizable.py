@@ -31,7 +31,7 @@ class Quantizable(LowRankAdapted):
         """Exchange the weight of floats for one of few bits, for good.
 
         Args:
-            mode: "int8", "int4", "float8", "gptq" or "awq"; may be left to the config. The last two need data: see `Model.quantize`.
+            mode: "int8", "int4", "float8", "gptq" or "awq"; may be left to the config.
             type_check: Whether to refuse subclasses, whose own `call` would not run any more.
             config: `QuantizationConfig` with the quantizers to use.
         """
