@@ -52,10 +52,10 @@ def map_structure(func: Callable, *structures: Any, none_is_leaf: bool = True) -
         raise TypeError(f"map_structure: func must be callable, got {func!r}.")
     if not structures:
         raise ValueError("map_structure: at least one structure is needed.")
-    if len(structures) > 1:
-        assert_same_structure(*structures[:2])
+    structure, *others = structures
+    if others:
+        assert_same_structure(structure, others[0])
     elif none_is_leaf:
-        (structure,) = structures
         if type(structure) in _LEAVES:
             return func(structure)
         if type(structure) is tuple and all(type(leaf) in _LEAVES for leaf in structure):

@@ -174,6 +174,8 @@ def _normalization():
     yield case("Normalization")
     yield case("Normalization", (1, 2), invert=True)
     yield case("Normalization", None, mean=0.5, variance=2.0)
+    yield case("Rescaling", 0.5)
+    yield case("Rescaling", 2.0, offset=-1.0)
     for name in ("Dropout", "SpatialDropout1D", "GaussianNoise", "GaussianDropout", "AlphaDropout"):
         yield case(name, 0.5)
     yield case("SpatialDropout2D", 0.5, data_format="channels_first", inputs=(2, 3, 4, 5))
