@@ -7,10 +7,12 @@ import pytest
 
 import multikeras as mk
 from multikeras import layers, models, ops, quantizers
+from multikeras.backend import current
 from multikeras.layers.quantization.geometry import einsum
 from multikeras.quantizers import rounding
 
 RANDOM = np.random.default_rng(3)
+trains = pytest.mark.skipif(not current.supports_gradients, reason="this backend computes no gradients")
 CLOSE = {"int8": 0.03, "int4": 0.4, "float8": 0.2}
 """How far outputs of standard normal inputs and small weights may be off."""
 MAKERS = {
@@ -22,12 +24,13 @@ MAKERS = {
 
 
 def _make(name, **more):
+    mk.utils.set_random_seed(3)
     make, shape = MAKERS[name]
     layer = make(**more)
     layer.build(shape)
+    rng = np.random.default_rng(3)
     indices = "mbedding" in type(layer).__name__
-    x = RANDOM.integers(0, 9, shape) if indices else RANDOM.normal(size=shape).astype("float32")
-    return layer, x
+    return layer, rng.integers(0, 9, shape) if indices else rng.normal(size=shape).astype("float32")
 
 
 CASES = [(n, mode) for n in MAKERS for mode in CLOSE if n in ("dense", "einsum") or mode != "float8"]
@@ -54,6 +57,7 @@ def test_outputs_stay_close_and_files_hold_all(tmp_path, name, mode):
     np.testing.assert_array_equal(ops.convert_to_numpy(other(x)), after)
 
 
+@trains
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 @pytest.mark.parametrize("name", ["dense", "einsum", "embedding"])
 def test_low_rank_correction_is_trained_and_merged_when_saved(tmp_path, name, mode):
@@ -78,6 +82,7 @@ def test_low_rank_correction_is_trained_and_merged_when_saved(tmp_path, name, mo
     np.testing.assert_allclose(ops.convert_to_numpy(merged(x)), ops.convert_to_numpy(model(x)), atol=CLOSE[mode])
 
 
+@trains
 @pytest.mark.parametrize("config", [None, quantizers.Int8QuantizationConfig(activation_quantizer=None)])
 @pytest.mark.parametrize("name", ["dense", "einsum"])
 def test_gradient_is_that_of_the_rounded_weight(name, config):
@@ -92,6 +97,7 @@ def test_gradient_is_that_of_the_rounded_weight(name, config):
     np.testing.assert_allclose(ops.convert_to_numpy(slope), ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5)
 
 
+@trains
 @pytest.mark.parametrize("equation", ["abc,cd->abd", "abc,dc->ad", "ab,b->a", "a,b->ab", "...bc,bc->...b", "abc,acd->abd"])
 def test_gradient_of_a_product_by_its_rule(equation):
     sizes = dict(zip("abcdABD", (2, 3, 4, 5, 1, 1, 1)))
@@ -105,6 +111,7 @@ def test_gradient_of_a_product_by_its_rule(equation):
     np.testing.assert_allclose(ops.convert_to_numpy(slope), ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5)
 
 
+@trains
 def test_float8_training_follows_the_largest_values():
     layer, x = _make("dense")
     layer.quantize("float8")
