@@ -105,6 +105,8 @@ _CASES: dict[str, list] = {
     "batch_normalization": [((CUBE, ROWS, P(np.ones(4)), P(-1)), {}), ((CUBE, ROWS, P(np.ones(4)), P(2), ROWS, ROWS), {}),
                             ((CUBE, (3,), P(np.ones(3)), P(1), (3,)), {})],
     "normalization_by_batch": [((CUBE, P(-1)), {}), ((CUBE, P(1), (3,), (3,)), {}), ((M, P(1), ROWS, P(None)), {})],
+    "kept": [(((3, 5), P(_SHORT), P(0.75)), {})],
+    "picked": [((M, Ints(3, 2, 2, low=0), P(0)), {}), ((M, Ints(7, 9), P(0)), {}), ((CUBE, Ints(3, 5), P(1)), {})],
     "take": [((M, Ints(3, 2, 2, low=0), P(0)), {}), ((CUBE, Ints(3, 5, low=0), P(1)), {}), ((M, Ints(4, 2, low=0), P(1)), {})],
     "binary_crossentropy": [((P(np.eye(3, 4)), M), {"from_logits": True}), ((P(np.eye(3)), P(np.full((3, 3), 0.3))), {})],
     "categorical_crossentropy": [((P(np.eye(3, 4)), M), {"from_logits": True}),

@@ -21,6 +21,8 @@ class Rescaling(DataLayer):
     [[-1.0, 0.0, 1.0]]
     """
 
+    takes_sparse = False  # the offset fills what is not stored
+
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         for name, value in (("scale", scale), ("offset", offset)):
