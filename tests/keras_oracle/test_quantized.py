@@ -43,13 +43,20 @@ def _configs(library, mode):
     }
 
 
+QUICK = ("dense", "embedding")
 CASES = [
-    pytest.param(name, mode, config, id=f"{name}-{mode}-{config}")
+    pytest.param(
+        name, mode, config, id=f"{name}-{mode}-{config}", marks=() if name in QUICK and config == "plain" else pytest.mark.slow
+    )
     for name, (layer, *_) in LAYERS.items()
     for mode in ("int8", "int4", "float8")
     for config in _configs(multikeras, mode)
     if not ("Embedding" in layer and mode == "float8")
 ]  # fmt: skip
+
+
+def _slow(*names):
+    return [pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def _inputs(name):
@@ -129,7 +136,7 @@ def test_same_numbers_and_files(keras, tmp_path, name, mode, config):
 
 
 @pytest.mark.parametrize("mode", ["int8", "int4"])
-@pytest.mark.parametrize("name", ["dense", "projection", "embedding", "tied"])
+@pytest.mark.parametrize("name", ["dense", *_slow("projection", "embedding", "tied")])
 def test_low_rank_correction_on_top(keras, name, mode):
     x = _inputs(name)
     ours, theirs = _pair(keras, name, x)
@@ -158,7 +165,7 @@ def test_low_rank_correction_on_top(keras, name, mode):
 
 
 @pytest.mark.parametrize("policy", ["int8_from_float32", "int4_from_float32", "int4/2_from_float32", "float8_from_float32"])
-@pytest.mark.parametrize("name", ["dense", "projection", "untied"])
+@pytest.mark.parametrize("name", ["dense", *_slow("projection", "untied")])
 def test_built_under_a_policy(keras, name, policy):
     if name == "untied" and "float8" in policy:
         pytest.skip("embeddings have no float8 form")

@@ -33,7 +33,10 @@ def _make(name, **more):
     return layer, rng.integers(0, 9, shape) if indices else rng.normal(size=shape).astype("float32")
 
 
-CASES = [(n, mode) for n in MAKERS for mode in CLOSE if n in ("dense", "einsum") or mode != "float8"]
+CASES = [
+    pytest.param(n, mode, marks=() if n == "dense" else pytest.mark.slow)
+    for n in MAKERS for mode in CLOSE if n in ("dense", "einsum") or mode != "float8"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "mode"), CASES)
@@ -59,7 +62,7 @@ def test_outputs_stay_close_and_files_hold_all(tmp_path, name, mode):
 
 @trains
 @pytest.mark.parametrize("mode", ["int8", "int4"])
-@pytest.mark.parametrize("name", ["dense", "einsum", "embedding"])
+@pytest.mark.parametrize("name", ["dense", *(pytest.param(n, marks=pytest.mark.slow) for n in ("einsum", "embedding"))])
 def test_low_rank_correction_is_trained_and_merged_when_saved(tmp_path, name, mode):
     layer, x = _make(name)
     layer.quantize(mode)
