@@ -3,7 +3,8 @@
     MULTIKERAS_BACKEND=torch python benchmarks/saving.py [--keras] [--size GB] [--format .keras]
 
 Each side runs in a child of its own, so that the most memory it ever had (VmHWM) is its own. A rate is that of the file's
-bytes: saving is held against writing and syncing as many bytes, loading against reading them into fresh memory, in turn.
+bytes: saving is held against writing and syncing as many bytes, loading against reading them into fresh memory, in turn,
+once from the disk (`cold`: the page cache has forgotten the file) and once from the page cache.
 Checksums are computed by a second thread: the rate wants a second core that is free, the processor time tells what it costs.
 """
 
@@ -58,11 +59,20 @@ def plain_read(path, size):
     return arrays
 
 
-def in_turn(repeats, **jobs):
+def forget(*paths):
+    """Let the page cache forget files."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def in_turn(repeats, before=lambda: None, **jobs):
     """Return for each job the least seconds and processor seconds, the jobs taking turns: all meet the same neighbours."""
     found = {name: [] for name in jobs}
     for _ in range(repeats):
         for name, job in jobs.items():
+            before()
             found[name].append(timed(job))
     return {name: [min(column) for column in zip(*times)] for name, times in found.items()}
 
@@ -97,16 +107,18 @@ def side(package, path, size, repeats):
 
     load()
     peaks["load"] = (memory() - before + (0 if whole else size)) / size
-    found |= in_turn(repeats, plain_load=lambda: plain_read(other, size), load=load)
+    plain = lambda: plain_read(other, size)  # noqa: E731
+    found |= in_turn(repeats, plain_load=plain, load=load)
+    found |= in_turn(repeats, lambda: forget(path, other), plain_cold=plain, cold=load)
     print(json.dumps({"size": size, "peaks": peaks, "seconds": found}))
 
 
 def report(package, found):
     size, seconds = found["size"] / 1e9, found["seconds"]
-    for what in ("save", "load"):
+    for what, peak in (("save", "save"), ("load", "load"), ("cold", "load")):
         (took, busy), (floor, floor_busy) = seconds[what], seconds[f"plain_{what}"]
         print(f"  {package:10} {what} {size / took:5.2f} GB/s = {floor / took:4.2f} of the plain {size / floor:5.2f} GB/s, "
-              f"processor {busy / size:4.2f} s/GB beside {floor_busy / size:4.2f}, memory {found['peaks'][what]:4.2f} x the model"
+              f"processor {busy / size:4.2f} s/GB beside {floor_busy / size:4.2f}, memory {found['peaks'][peak]:4.2f} x the model"
               )  # fmt: skip
 
 
