@@ -105,7 +105,7 @@ class Bench:
             x = work.arrays()[0][:1]
             own = {who: self._model(name, who) for who in self.packages}
             runs = {who: lambda m=m, x=x: m.predict(x, verbose=0) for who, m in own.items()}
-            found[name] = _rates(_repeated(runs | {"native": self._loop(name).one()}), self.rounds)
+            found[name] = _rates(_repeated(runs | {"native": self._loop(name).one()}), self.rounds, warm=True)
         return found
 
     def eager(self) -> dict:
