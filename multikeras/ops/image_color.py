@@ -3,6 +3,7 @@
 from multikeras import config
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import known
+from multikeras.ops._common import constant
 from multikeras.ops._op import op
 
 
@@ -46,7 +47,7 @@ def rgb_to_grayscale(B, images, data_format=None):
         return images
     dtype = B.dtype(images)
     red, green, blue = _channels(B, images if dtypes.is_float(dtype) else B.cast(images, config.floatx()), axis)
-    r, g, b = (B.asarray(share, B.dtype(red)) for share in (0.2989, 0.587, 0.114))
+    r, g, b = (constant(B, red, share) for share in (0.2989, 0.587, 0.114))
     return B.cast(red * r + green * g + blue * b, dtype)
 
 

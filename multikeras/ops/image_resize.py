@@ -6,6 +6,7 @@ import math
 from multikeras import config
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import canonical_axis, known
+from multikeras.ops._common import constant
 from multikeras.ops._op import convert, op
 from multikeras.ops._sizes import smallest
 from multikeras.ops.image_color import require_images
@@ -24,11 +25,11 @@ def _cubic(B, x):
 
 
 def _lanczos(B, x, radius):
-    near = B.asarray(1e-3, B.dtype(x))
-    fast, slow, size = (B.asarray(v, B.dtype(x)) for v in (math.pi, math.pi / radius, radius / math.pi**2))
+    near = constant(B, x, 1e-3)
+    fast, slow, size = (constant(B, x, v) for v in (math.pi, math.pi / radius, radius / math.pi**2))
     y = B.maximum(x, near)
     bell = B.divide(B.sin(y * fast) * B.sin(y * slow) * size, y * y)
-    bell = B.where(x > near, bell, B.asarray(1, B.dtype(x)))
+    bell = B.where(x > near, bell, constant(B, x, 1))
     return B.where(x < radius, bell, B.asarray(0, B.dtype(x)))
 
 
