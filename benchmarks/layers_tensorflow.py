@@ -44,15 +44,19 @@ def _norm(p, x, axes):
     return tf.nn.batch_normalization(x, mean, variance, p[1], p[0], 1e-3)
 
 
+def _by_step(x):
+    """Return an array of the steps: the gradient of a slice would be as large as all of them."""
+    return tf.TensorArray(x.dtype, x.shape[1]).unstack(tf.transpose(x, (1, 0, 2)))
+
+
 def _lstm(p, x, reverse=False, sequences=False):
     w, u, b = p
-    xs = tf.transpose(x @ w + b, (1, 0, 2))
-    steps = x.shape[1]
+    steps, xs = x.shape[1], _by_step(x @ w + b)
     zeros = tf.zeros((x.shape[0], u.shape[0]))
     hs = tf.TensorArray(tf.float32, steps if sequences else 0)
 
     def body(t, h, c, hs):
-        z = xs[steps - 1 - t if reverse else t] + h @ u
+        z = xs.read(steps - 1 - t if reverse else t) + h @ u
         i, f, g, o = tf.split(z, 4, -1)
         c = tf.sigmoid(f) * c + tf.sigmoid(i) * tf.tanh(g)
         h = tf.sigmoid(o) * tf.tanh(c)
@@ -64,11 +68,10 @@ def _lstm(p, x, reverse=False, sequences=False):
 
 def _gru(p, x):
     w, u, b, d = p
-    xs = tf.transpose(x @ w + b, (1, 0, 2))
-    steps = x.shape[1]
+    steps, xs = x.shape[1], _by_step(x @ w + b)
 
     def body(t, h):
-        za, ra, na = tf.split(xs[t], 3, -1)
+        za, ra, na = tf.split(xs.read(t), 3, -1)
         zb, rb, nb = tf.split(h @ u + d, 3, -1)
         update, reset = tf.sigmoid(za + zb), tf.sigmoid(ra + rb)
         return t + 1, update * h + (1 - update) * tf.tanh(na + reset * nb)

@@ -216,8 +216,11 @@ class Programs(Backend):
             stacked = [None if row[0] is None else tf.stack(row) for row in zip(*(nest.flatten(y) for y in ys))]
             return carry, nest.pack_sequence_as(ys[0], stacked)
 
+        # The gradient of an array's element is written into an array; that of a tensor's part would be a whole tensor each step.
+        columns = [tf.TensorArray(x.dtype, size, element_shape=x.shape[1:]).unstack(x) for x in inputs]
+
         def step(i, carry):
-            return f(carry, x_of([tf.gather(x, i) for x in inputs]))
+            return f(carry, x_of([c.read(i) for c in columns]))
 
         variables, values, lifted = self._lifted_loop(step, (tf.constant(0), init))
         carried, carry_of = _given(init)

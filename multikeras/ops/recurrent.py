@@ -42,6 +42,10 @@ def rnn(B, x, states, step, mask=None, output=None, reverse=False, sequences=Fal
         output, after = step(x_t, states)
         return _nested_like(B, states, after), output if sequences else None
 
+    def carrying(carry, x_t):
+        output, after = step(x_t, carry[1])
+        return (output, _nested_like(B, states, after)), None
+
     def masked(carry, slices):
         (before, states), (x_t, kept) = carry, slices
         output, after = step(x_t, states)
@@ -66,6 +70,8 @@ def rnn(B, x, states, step, mask=None, output=None, reverse=False, sequences=Fal
     elif sequences:
         states, outputs = loop(plain, states, xs)
         last = B.getitem(outputs, -1)
+    elif output is not None:
+        (last, states), outputs = loop(carrying, (B.asarray(output), states), xs)
     else:
         # The last step stands outside of the loop: so only one output is ever kept.
         rest, final = (slice(1, None), 0) if reverse else (slice(None, -1), -1)
