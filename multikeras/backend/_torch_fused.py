@@ -47,31 +47,6 @@ def _is_plain(x):
     )  # fmt: skip
 
 
-_MUCH = 1 << 12
-"""Batch times units squared, from which oneDNN's LSTM gains more than a step repeated without Python."""
-
-
-def _lstm_kernel(x, units):
-    """Return the kernel for an LSTM of this size, the same whether a step is noted to be repeated or not."""
-    if not torch.is_grad_enabled():
-        return torch._VF.lstm
-    if x.shape[0] * units**2 < _MUCH:
-        return _lstm_of_torch
-    if recording.active:
-        # It keeps what its derivative needs only where gradients are on, which they are not in a repetition.
-        raise NotRecordable("oneDNN's LSTM cannot be repeated without Python")
-    return torch._VF.lstm
-
-
-def _lstm_of_torch(*args):
-    before = torch._C._get_mkldnn_enabled()
-    torch._C._set_mkldnn_enabled(False)
-    try:
-        return torch._VF.lstm(*args)
-    finally:
-        torch._C._set_mkldnn_enabled(before)
-
-
 def _runs_fused(x, states, kernel, recurrent_kernel, mask, how):
     """Tell whether torch's kernels for recurrent layers serve: they believe the shapes that they are told."""
     units = recurrent_kernel.shape[0]
@@ -400,7 +375,7 @@ class TorchFused(TorchBackend):
         if bias is not None:
             weights += [bias, torch.zeros_like(bias)]
         states = h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous()
-        return _fused_loop(_lstm_kernel(x, h.shape[1]), x, states, weights, mask, **how)
+        return _fused_loop(torch._VF.lstm, x, states, weights, mask, **how)
 
     def gru(self, x, h, kernel, recurrent_kernel, bias, recurrent_bias, mask=None, activation=None,
             recurrent_activation=None, reset_after=True, **how):  # fmt: skip

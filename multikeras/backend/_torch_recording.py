@@ -52,9 +52,10 @@ def record(
             *slices, *shared, *stores
         )
         _simplify(graph)
-        if compile:
+        keeps = any(map(_keeps_for_its_derivative, graph.graph.nodes))
+        if compile and not keeps:
             return _by_inductor(graph, [*slices, *shared, *(store.detach() for store in stores)])
-        return _by_interpreter(graph, len(slices), len(shared), len(stores))
+        return _by_interpreter(graph, len(slices), len(shared), len(stores), keeps)
     except Exception as error:
         with torch.no_grad():
             for store, value in zip(stores, before):
@@ -139,7 +140,7 @@ def _by_inductor(graph: torch.fx.GraphModule, examples: list) -> Callable:
     return run
 
 
-def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, stores: int) -> Callable:
+def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, stores: int, keeps: bool) -> Callable:
     groups: dict[tuple, str] = {}
     constants: list[torch.Tensor] = []
     names: dict[Any, str] = {}
@@ -176,10 +177,20 @@ def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, store
     def run(stacked, start, stop, shared, stores):
         # The calls of the derivative are among those noted; and nothing here changes from one run to the next that would
         # be worth the interpreter's own profiling.
-        with torch.no_grad(), torch.jit.optimized_execution(False):
+        if keeps:
+            stores = [store.detach() for store in stores]
+        with torch.set_grad_enabled(keeps), torch.jit.optimized_execution(False):
             loop(stacked, start, stop, shared, stores, [[stores[i] for i in group] for group in members], constants)
 
     return run
+
+
+def _keeps_for_its_derivative(node) -> bool:
+    """Tell whether a call keeps what the call of its derivative needs only where gradients are on.
+
+    oneDNN's LSTM does; and torch's compiler has no kernel for it.
+    """
+    return _is_call(node) and node.target is _ATEN.mkldnn_rnn_layer.default and node.args[-1]
 
 
 def _lists_written(node) -> list:

@@ -268,7 +268,8 @@ class Trainer(Compiling):
         each.on_test_begin()
         self.reset_metrics()
         data = Epochs(source, steps, self._the_programs().to_native, self._label_check(source))
-        logs = self._run_epoch("test_step", data, 0, each, "test")
+        with current.no_gradients():
+            logs = self._run_epoch("test_step", data, 0, each, "test")
         each.on_test_end(logs)
         return logs
 
@@ -338,11 +339,13 @@ class Trainer(Compiling):
         return self._on_batch("test_step", x, y, sample_weight, return_dict)
 
     def _on_batch(self, step, x, y, sample_weight, return_dict):
-        source = Arrays(x, y, sample_weight, batch_size=1 << 62)
-        self._prepare(source, training=step == "train_step")
+        source, training = Arrays(x, y, sample_weight, batch_size=1 << 62), step == "train_step"
+        self._prepare(source, training=training)
         self.reset_metrics()
         programs = self._the_programs()
-        logs = floats(programs.single(step)(programs.to_native(next(source.batches(0)))))
+        batch = programs.to_native(next(source.batches(0)))
+        with contextlib.nullcontext() if training else current.no_gradients():
+            logs = floats(programs.single(step)(batch))
         return logs if return_dict else self._in_order(logs)
 
     def predict_on_batch(self, x):
