@@ -5,13 +5,14 @@
 Each side runs in a child of its own, so that the most memory it ever had (VmHWM) is its own. A rate is that of the file's
 bytes: saving is held against writing and syncing as many bytes, loading against reading them into fresh memory, in turn,
 once from the disk (`cold`: the page cache has forgotten the file) and once from the page cache.
-Checksums are computed by a second thread: the rate wants a second core that is free, the processor time tells what it costs.
+Each begins with memory that was in use a moment ago, and the figures are medians.
 """
 
 import argparse
 import importlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -67,14 +68,19 @@ def forget(*paths):
         os.close(descriptor)
 
 
-def in_turn(repeats, before=lambda: None, **jobs):
-    """Return for each job the least seconds and processor seconds, the jobs taking turns: all meet the same neighbours."""
+def warm(size):
+    """Touch memory and free it: a virtual machine hands free memory back, and waits seconds a GB when it wants it again."""
+    np.empty(size, "uint8")[:: 2**12] = 1
+
+
+def in_turn(repeats, before, **jobs):
+    """Return for each job the median seconds and processor seconds, the jobs taking turns: all meet the same neighbours."""
     found = {name: [] for name in jobs}
     for _ in range(repeats):
         for name, job in jobs.items():
             before()
             found[name].append(timed(job))
-    return {name: [min(column) for column in zip(*times)] for name, times in found.items()}
+    return {name: [statistics.median(column) for column in zip(*times)] for name, times in found.items()}
 
 
 def model_of(K, size):
@@ -94,7 +100,7 @@ def side(package, path, size, repeats):
     before = memory("VmRSS")
     save(path)
     peaks = {"save": (memory() - before + size) / size}
-    found = in_turn(repeats, plain_save=lambda: plain_write(other, size), save=lambda: save(path))
+    found = in_turn(repeats, lambda: warm(2 * size), plain_save=lambda: plain_write(other, size), save=lambda: save(path))
     kept = []
     if whole:
         del model
@@ -108,8 +114,8 @@ def side(package, path, size, repeats):
     load()
     peaks["load"] = (memory() - before + (0 if whole else size)) / size
     plain = lambda: plain_read(other, size)  # noqa: E731
-    found |= in_turn(repeats, plain_load=plain, load=load)
-    found |= in_turn(repeats, lambda: forget(path, other), plain_cold=plain, cold=load)
+    found |= in_turn(repeats, lambda: warm(2 * size), plain_load=plain, load=load)
+    found |= in_turn(repeats, lambda: (warm(2 * size), forget(path, other)), plain_cold=plain, cold=load)
     print(json.dumps({"size": size, "peaks": peaks, "seconds": found}))
 
 
@@ -128,7 +134,7 @@ def main():
     parser.add_argument("--size", type=float, default=1.0, help="GB")
     parser.add_argument("--format", default=".keras", help=".keras, .weights.h5 or .safetensors")
     parser.add_argument("--folder", help="where to write: on the disk, or in memory as /dev/shm")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--side", help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()

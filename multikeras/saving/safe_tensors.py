@@ -9,7 +9,6 @@ import math
 import mmap
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -160,7 +159,7 @@ class Tensors:
         found, (_, _, begin, end) = 0, self.entries[name]
         for at in range(begin, end, _BLOCK):
             stop = min(at + _BLOCK, end)
-            found = zlib.crc32(self._data[at:stop], found)
+            found = sums.crc32(self._data[at:stop], found)
             self._release(at, stop)
         return f"{found:08x}"
 

@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
@@ -67,7 +66,7 @@ def seal(file: Window) -> None:
     table["rest"] = file.sum(at, end, table["rest"])
     text = json.dumps(table, separators=(",", ":")).encode()
     file.seek(end)
-    file.write(text + _FOOTER.pack(len(text), zlib.crc32(text), _MAGIC))
+    file.write(text + _FOOTER.pack(len(text), sums.crc32(text), _MAGIC))
     if file.failure is not None:
         raise file.failure
 
@@ -197,7 +196,7 @@ def _table(file: BinaryIO, stop: int, length: int, crc: int, name: str) -> tuple
         raise broken
     file.seek(stop - length)
     text = file.read(length)
-    if zlib.crc32(text) != crc:
+    if sums.crc32(text) != crc:
         raise broken
     try:
         table = json.loads(text)

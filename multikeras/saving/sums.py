@@ -1,20 +1,23 @@
-"""CRC-32 sums of parts of files: computed by another thread beside reading and writing, and put together."""
+"""CRC-32 sums of parts of files: of blocks that were just read or written, and put together."""
 
 import bisect
-import contextlib
 import functools
-import gc
-import threading
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 from multikeras.saving.files import send_to_disk
 
+try:  # several times faster than most builds of zlib: summing costs less than reading
+    from isal.isal_zlib import crc32
+except ImportError:
+    from zlib import crc32
+
 LARGE = 2**20
-"""Bytes from which on it is worth while to compute a sum in another thread, and to keep it."""
-_BLOCK = 2**22
+"""Bytes from which on it is worth while to keep a sum."""
+_BLOCK = 2**20
+"""Bytes that are summed while they are still in the cache of the processor."""
+_PORTION = 2**22
+"""Bytes that the disk is told to write at once."""
 _POLYNOMIAL = 0xEDB88320
 
 
@@ -43,78 +46,35 @@ def _shift(length: int) -> int:
 def joined(first: int, second: int, length: int) -> int:
     """Return the sum of two pieces of data in a row from the sums of both and the length of the second.
 
-    >>> joined(zlib.crc32(b"some "), zlib.crc32(b"data"), 4) == zlib.crc32(b"some data")
+    >>> joined(crc32(b"some "), crc32(b"data"), 4) == crc32(b"some data")
     True
     """
     return _product(first, _shift(length)) ^ second
 
 
-class _Collections:
-    """Holds off the garbage collector while something that its finalizers wait for is held."""
-
-    def __init__(self) -> None:
-        self._lock, self._held, self._were_on = threading.Lock(), 0, False
-
-    @contextlib.contextmanager
-    def held_off(self) -> Iterator[None]:
-        with self._lock:
-            self._held += 1
-            if self._held == 1:
-                self._were_on = gc.isenabled()
-                gc.disable()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held -= 1
-                if not self._held and self._were_on:
-                    gc.enable()
-
-
-_collections = _Collections()
-
-
-@contextlib.contextmanager
-def _another_thread() -> Iterator[ThreadPoolExecutor]:
-    """Give a thread to be used inside calls of the HDF5 library; at the end it looks into no memory any more.
-
-    Such a call holds the library's lock. A collection in the other thread that meets a dead HDF5 object would wait for that
-    lock, and the call for the thread, forever.
-    """
-    with _collections.held_off(), ThreadPoolExecutor(1) as thread:
-        yield thread
-
-
 def _of_blocks(data: Any, handle: Callable[[Any], Any]) -> int:
     """Call `handle` with the blocks of some memory in order; return the sum of what is in them after that."""
-    found: Future | None = None
-
-    def add(block: Any, before: Future | None) -> int:
-        return zlib.crc32(block, 0 if before is None else before.result())
-
-    with _another_thread() as thread:
-        for at in range(0, len(data), _BLOCK):
-            block = data[at : at + _BLOCK]
-            handle(block)
-            found = thread.submit(add, block, found)
-    return 0 if found is None else found.result()
+    found = 0
+    for at in range(0, len(data), _BLOCK):
+        block = data[at : at + _BLOCK]
+        handle(block)
+        found = crc32(block, found)
+    return found
 
 
 def write(file: Any, data: Any) -> int:
     """Write to a file and return the sum of what was written."""
-    data = memoryview(data).cast("B")
-    if len(data) < LARGE:
-        file.write(data)
-        return zlib.crc32(data)
-    start = file.tell()
+    sent = at = file.tell()
 
     def put(block: Any) -> None:
-        nonlocal start
+        nonlocal sent, at
         file.write(block)
-        send_to_disk(file, start, len(block))
-        start += len(block)
+        at += len(block)
+        if at - sent >= _PORTION:
+            send_to_disk(file, sent, at - sent)
+            sent = at
 
-    return _of_blocks(data, put)
+    return _of_blocks(memoryview(data).cast("B"), put)
 
 
 def read(file: Any, buffer: memoryview) -> tuple[int, int]:
@@ -125,11 +85,8 @@ def read(file: Any, buffer: memoryview) -> tuple[int, int]:
         nonlocal count
         count += _filled(file, block)
 
-    if len(buffer) >= LARGE:
-        found = _of_blocks(buffer, fill)
-        return count, found
-    fill(buffer)
-    return count, zlib.crc32(buffer)
+    found = _of_blocks(buffer, fill)
+    return count, found
 
 
 def _filled(file: Any, buffer: Any) -> int:
@@ -146,20 +103,14 @@ def of_file(file: Any, start: int, stop: int, before: int = 0) -> int:
     """Return the sum of a part of a file behind what has the sum `before`; less is summed where the file ends."""
     file.seek(start)
     left = stop - start
-    buffers = [memoryview(bytearray(min(_BLOCK // 4, max(left, 0)))) for _ in range(2)]
-    if left < LARGE:
-        return zlib.crc32(buffers[0][: _filled(file, buffers[0][:left])], before)
-    previous: Future | None = None
-    with _another_thread() as thread:
-        while left > 0:
-            count = _filled(file, buffers[0][:left])
-            before = before if previous is None else previous.result()
-            if not count:
-                return before
-            previous = thread.submit(zlib.crc32, buffers[0][:count], before)
-            left -= count
-            buffers.reverse()
-    return before if previous is None else previous.result()
+    buffer = memoryview(bytearray(max(0, min(_BLOCK, left))))
+    while left > 0:
+        count = _filled(file, buffer[:left])
+        if not count:
+            break
+        before = crc32(buffer[:count], before)
+        left -= count
+    return before
 
 
 class Known:
