@@ -126,8 +126,19 @@ def _running(means, new, share):
 
 
 def _roots(squares, epsilon):
-    """Return the roots of `squares` plus `epsilon`: new tensors, as writes to intermediate ones cannot be recorded."""
-    return torch._foreach_sqrt(torch._foreach_add(squares, epsilon))
+    """Return the roots of `squares` plus `epsilon`."""
+    roots = torch._foreach_add(squares, epsilon)
+    torch._foreach_sqrt_(roots)
+    return roots
+
+
+def _off(stores, steps, rate):
+    """Take `steps` times `rate`, a scalar tensor, off the stores; the steps may be written."""
+    if stores[0].is_cpu:
+        torch._foreach_addcmul_(stores, steps, [-rate] * len(stores))
+        return
+    torch._foreach_mul_(steps, rate)
+    torch._foreach_sub_(stores, steps)
 
 
 class TorchFused(TorchBackend):
@@ -464,9 +475,11 @@ class TorchFused(TorchBackend):
         squares, deltas = _stores(squares), _stores(deltas)
         with torch.no_grad():
             _running(squares, gradients, rho)
-            steps = torch._foreach_mul(torch._foreach_div(_roots(deltas, epsilon), _roots(squares, epsilon)), gradients)
+            steps = _roots(deltas, epsilon)
+            torch._foreach_div_(steps, _roots(squares, epsilon))
+            torch._foreach_mul_(steps, gradients)
             _running(deltas, steps, rho)
-            torch._foreach_sub_(_stores(variables), torch._foreach_mul(steps, learning_rate))
+            _off(_stores(variables), steps, learning_rate)
         return None
 
     def adamax_step(self, gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon):
@@ -495,8 +508,9 @@ class TorchFused(TorchBackend):
             now, then = (beta_1 * (1 - 0.5 * 0.96**step) for step in (t, t + 1))
             torch._foreach_lerp_(means, gradients, 1 - beta_1)
             _running(squares, gradients, beta_2)
-            roots = torch._foreach_sqrt(torch._foreach_div(squares, 1 - beta_2**t))
-            roots = torch._foreach_add(roots, epsilon)
+            roots = torch._foreach_div(squares, 1 - beta_2**t)
+            torch._foreach_sqrt_(roots)
+            torch._foreach_add_(roots, epsilon)
             _down(stores, means, roots, learning_rate * then / (1 - product * then))
             _down(stores, gradients, roots, learning_rate * (1 - now) / (1 - product))
         return None
@@ -507,8 +521,8 @@ class TorchFused(TorchBackend):
         means = _stores(momentums)
         with torch.no_grad():
             steps = torch._foreach_lerp(means, gradients, 1 - beta_1)
-            steps = torch._foreach_mul(torch._foreach_sign(steps), learning_rate)
-            torch._foreach_sub_(_stores(variables), steps)
+            torch._foreach_sign_(steps)
+            _off(_stores(variables), steps, learning_rate)
             torch._foreach_lerp_(means, gradients, 1 - beta_2)
         return None
 

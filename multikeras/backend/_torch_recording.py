@@ -199,9 +199,17 @@ def _lists_written(node) -> list:
         return []
     lists = [v for v, a in zip(node.args, node.target._schema.arguments) if a.is_write and isinstance(v, (list, tuple))]
     found = [written for written in lists if written and all(n.op == "placeholder" for n in written)]
-    if lists and not found:
-        raise NotRecordable(f"{node.target} writes a list of intermediate results.")
+    if lists and not found and not all(map(_whole_result, lists)):
+        raise NotRecordable(f"{node.target} writes a list of intermediate results that are not all those of one call.")
     return found
+
+
+def _whole_result(nodes) -> Any:
+    """Return the call on many tensors whose results these are, all of them and in order; None where there is none."""
+    source = nodes[0].args[0] if nodes and nodes[0].target is operator.getitem else None
+    of_it = source is not None and all(n.target is operator.getitem and n.args == (source, i) for i, n in enumerate(nodes))
+    whole = of_it and _is_call(source) and "_foreach_" in source.target._schema.name and len(source.args[0]) == len(nodes)
+    return source if whole else None
 
 
 def _call(node, names, groups) -> str:
@@ -223,6 +231,8 @@ def _literal(value: Any, kind: Any, names: dict, groups: dict) -> str:
     if isinstance(value, (list, tuple)):
         if value and tuple(value) in groups:
             return groups[tuple(value)]
+        if value and isinstance(value[0], torch.fx.Node) and (source := _whole_result(value)):
+            return names[source]
         while isinstance(kind, torch._C.OptionalType):
             kind = kind.getElementType()
         inner = kind.getElementType()

@@ -76,6 +76,8 @@ OPTIMIZERS = {
     "rmsprop": lambda: mk.optimizers.RMSprop(1e-2, centered=True, momentum=0.5, weight_decay=1e-3),
     "adamw": lambda: mk.optimizers.AdamW(1e-2, use_ema=True, ema_overwrite_frequency=7),
     "lion": lambda: mk.optimizers.Lion(1e-2, clipvalue=0.5),
+    "adadelta": lambda: mk.optimizers.Adadelta(0.1),
+    "nadam": lambda: mk.optimizers.Nadam(1e-2),
     "accumulating": lambda: mk.optimizers.Adam(1e-2, gradient_accumulation_steps=2),
 }
 
