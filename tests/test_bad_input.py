@@ -132,6 +132,28 @@ def test_rank_shape_and_kind_into_a_layer():
         layer("text")
 
 
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: layers.Dense(3), (2, 2)),
+        (layers.ReLU, (2, 2)),
+        (lambda: layers.Embedding(3, 2), (2, 2)),
+        (lambda: layers.Conv1D(3, 2), (1, 2, 1)),
+        (layers.LayerNormalization, (2, 2)),
+        (lambda: mk.Sequential([mk.Input((2,)), layers.Dense(3)]), (2, 2)),
+    ],
+)
+def test_strings_into_a_layer(make, shape):
+    with pytest.raises(ValueError, match="(?s)<U1") as caught:
+        make()(np.full(shape, "a"))
+    assert make().name.rpartition("_")[0] in "\n".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+
+
+def test_sequences_without_steps():
+    with pytest.raises(ValueError, match=r'layer "r" .*expected min_ndim=2, found ndim=1.*\(4,\)'):
+        layers.RNN(layers.LSTMCell(3), name="r")(np.ones(4, "float32"))
+
+
 def test_symbolic_values_are_refused_with_a_hint():
     x = mk.Input((4,))
     with pytest.raises(TypeError, match="A condition needs values"):

@@ -15,7 +15,7 @@ from multikeras.core import naming, stored, tree
 from multikeras.core.node import KerasTensor, Operation
 from multikeras.core.tracking import Tracker
 from multikeras.core.variable import Variable
-from multikeras.layers import _call, _config, _html
+from multikeras.layers import _call, _config, _errors, _html
 from multikeras.layers import input_spec as input_specs
 from multikeras.layers._building import as_shape, build_for, default_build, recorded_build
 from multikeras.layers._call import CallContext, calls, get_mask, is_tensor_like, masks, set_mask
@@ -274,9 +274,11 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
                 self._clear_losses()
             return self._call_in(context, plan, args, kwargs)
         except Exception as error:
-            _explain(self, error, args, kwargs)
-            if isinstance(error, (AttributeError, IndexError)) and _is_ours(self, error):
-                raise ValueError(f"{type(self).__name__} {self.path!r} cannot take {_given(args, kwargs)}: {error}") from error
+            reason = _errors.stumbled(self, error, (args, kwargs))
+            _errors.explain(self, error, args, kwargs)
+            if reason:
+                given = _errors.described(args, kwargs)
+                raise ValueError(f"{type(self).__name__} {self.path!r} cannot take {given}: {reason}") from error
             raise
         finally:
             context.training = saved
@@ -560,30 +562,3 @@ def _is_overridden(cls: type, method: str) -> bool:
 
 def _given_by_position(plan, args, name: str) -> bool:
     return name in plan.names[: len(args)]
-
-
-def _is_ours(layer: Layer, error: BaseException) -> bool:
-    """Tell whether a layer of this package stumbled over its inputs, in its own code."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    names = type(layer).__module__, place.tb_frame.f_globals.get("__name__") if place is not None else ""
-    return all(str(name).startswith("multikeras.") for name in names)
-
-
-def _given(args, kwargs) -> str:
-    given = tree.map_structure(
-        lambda x: f"{tuple(x.shape)} {x.dtype}" if hasattr(x, "shape") else repr(x), (args, kwargs)
-    )
-    return f"{given[0]} {given[1] or ''}".rstrip()
-
-
-def _explain(layer: Layer, error: Exception, args, kwargs) -> None:
-    """Say in a note to an error which layer it came from and what it was given."""
-    if getattr(error, "_explained", False):
-        return
-    try:
-        error._explained = True  # type: ignore[attr-defined]
-        error.add_note(f"In layer {layer.path!r} of type {type(layer).__name__}, called with {_given(args, kwargs)}")
-    except Exception:  # an exception class that refuses attributes keeps its own message
-        return

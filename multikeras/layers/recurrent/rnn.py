@@ -8,6 +8,7 @@ from multikeras.backend.shapes import Spec
 from multikeras.core import tree
 from multikeras.core.variable import Variable
 from multikeras.layers._arguments import keep
+from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.layers.recurrent.cells import DropoutRNNCell
 from multikeras.layers.recurrent.stacked import StackedRNNCells, initial_state
@@ -55,6 +56,7 @@ class RNN(Layer):
         super().__init__(**kwargs)
         keep(self, locals())
         self.supports_masking = True
+        self.input_spec = InputSpec(min_ndim=2)
         self.states: Any = None
 
     @property
