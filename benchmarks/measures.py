@@ -119,7 +119,7 @@ class Bench:
                 model, given = self._model(name, who), package.ops.convert_to_tensor(work.arrays()[0][: work.batch])
                 runs[who] = lambda model=model, given=given: model(given)
             runs["native"] = lambda x=x, loop=loop: loop.probabilities(x)
-            found[name] = _rates(_repeated(runs), 3 * self.rounds, turn=0.1)
+            found[name] = _rates(_repeated(runs), 3 * self.rounds, turn=0.1, warm=True)
         return found
 
     def jit(self) -> dict:
@@ -266,11 +266,13 @@ def _rates(runs: dict, rounds: int, unit: int = 1, turn: float = TURN, warm: boo
     taken: dict[str, Turns] = {who: [] for who in runs}
     gc.collect()
     gc.disable()
+    order = list(runs)
     for _ in range(rounds):
-        for who, run in runs.items():
-            n = lengths[who]
+        for who in order:
+            run, n = runs[who], lengths[who]
             taken[who].append(tuple(n * unit / s for s in _seconds(lambda run=run, n=n: run(n))))
         gc.collect()
+        order = order[1:] + order[:1]  # who comes first after a collection finds cold caches
     gc.enable()
     return taken
 

@@ -17,6 +17,9 @@ from multikeras.models.plan import Graph, Plan
 from multikeras.models.revival import Revival
 from multikeras.ops import cast, expand_dims, squeeze
 
+_NATIVE = current.Tensor
+_MOST_FITTING = 64
+
 
 class Functional(Model):
     """A model that runs the layers and ops between its symbolic inputs and outputs.
@@ -44,6 +47,7 @@ class Functional(Model):
         current.register_all(self, [(layer.name, layer) for layer in self._all_layers])
         self._single = len(flat_inputs) == 1 and isinstance(inputs, KerasTensor)
         self._input_specs = [_spec_of(x) for x in flat_inputs]
+        object.__setattr__(self, "_fitting", set())  # dtypes and shapes of single inputs that go in as they are
         self._noted_extra = False
         self._output_names = _output_names(flat_outputs)
         self.built = True
@@ -80,6 +84,7 @@ class Functional(Model):
     @input_spec.setter
     def input_spec(self, value):
         self._input_spec = value
+        self._fitting.clear()
         if value is not None:
             self._input_specs = tree.flatten(value)
 
@@ -113,7 +118,10 @@ class Functional(Model):
 
     def call(self, inputs, training=None, mask=None):
         """Run the graph."""
-        flat = self._standardize(inputs)
+        alone = type(inputs) is _NATIVE and self._single
+        flat = [inputs] if alone and (inputs.dtype, inputs.shape) in self._fitting else self._standardize(inputs)
+        if alone and flat[0] is inputs and len(self._fitting) < _MOST_FITTING:
+            self._fitting.add((inputs.dtype, inputs.shape))
         if mask is not None:
             for x, m in zip(flat, tree.flatten(mask)):
                 if m is not None:

@@ -336,6 +336,20 @@ def _build(
     else:
 
         def wrapper(*args, **kwargs):
+            if tensors == 3 == len(args) and not kwargs and promote:
+                a, b, c = args
+                if type(b) is Variable:
+                    b = b.value
+                if type(c) is Variable:
+                    c = c.value
+                if type(a) in natives and type(b) in natives and type(c) in natives:
+                    dtype = a.dtype
+                    if dtype == b.dtype == c.dtype and (not inexact or dtype in native_inexact):
+                        try:
+                            return implementation(a, b, c)
+                        except Exception as error:
+                            refuse(error, args, kwargs)
+                            raise
             if len(args) >= tensors and (not kwargs or all_plain(kwargs.values())):
                 xs = args[:tensors]
                 if Variable in map(type, xs):

@@ -126,7 +126,9 @@ class Quantizable(LowRankAdapted):
         return self._full_shape or super().lora_shape()
 
     def with_lora(self, frozen: Any) -> Any:
-        return super().with_lora(frozen) if self._form is None else self._form.shown(self)
+        if self._form is not None:
+            return self._form.shown(self)
+        return super().with_lora(frozen) if self.lora_enabled else frozen
 
     def saved_weights(self) -> list:
         if self._form is None:
