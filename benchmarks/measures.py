@@ -133,7 +133,7 @@ class Bench:
         return {"tiny": _rates(runs, self.rounds, work.steps, warm=True)}
 
     def sources(self) -> dict:
-        """Steps a second of mlp from other kinds of data ("ours"), and from arrays ("native")."""
+        """Steps a second of mlp from other kinds of data ("ours"), from arrays ("native"), and without a model ("alone")."""
         work, package = WORKLOADS["mlp"], self.packages["ours"]
         x, y = work.arrays()
         arrays = _fitting(_compiled(package, work), work, x, y, shuffle=False)
@@ -141,7 +141,8 @@ class Bench:
         for kind, (data, more) in _sources(package, x, y, work.batch).items():
             model = _compiled(package, work)
             runs = {"ours": lambda n, m=model, d=data, k=more: m.fit(d, epochs=n, verbose=0, **k), "native": arrays}
-            found[kind] = _rates(runs, self.rounds, work.steps, warm=True)
+            alone = {"alone": lambda n, d=data: _drawn(d, n * work.steps)}
+            found[kind] = _rates(runs, self.rounds, work.steps, warm=True) | _rates(alone, self.rounds, work.steps, turn=0.1)
         return found
 
     def building(self) -> dict:
@@ -239,12 +240,23 @@ def _sources(package: Any, x: Any, y: Any, batch: int) -> dict[str, tuple[Any, d
         return map(cut, itertools.cycle(range(steps)))
 
     tensors = torch.utils.data.TensorDataset(torch.as_tensor(x), torch.as_tensor(y))
+    whole = torch.utils.data.TensorDataset(*(t.unflatten(0, (steps, batch)) for t in tensors.tensors))
     return {
         "generator": ((pair for pair in forever()), {"steps_per_epoch": steps}),
         "PyDataset": (Batches(), {"shuffle": False}),
         "tf.data": (tf.data.Dataset.from_tensor_slices((x, y)).batch(batch).prefetch(2), {}),
+        "tf.data of batches": (tf.data.Dataset.from_tensor_slices(tuple(map(np.array, whole.tensors))).prefetch(2), {}),
         "DataLoader": (torch.utils.data.DataLoader(tensors, batch), {}),
+        "DataLoader of batches": (torch.utils.data.DataLoader(whole, None), {}),
     }
+
+
+def _drawn(data: Any, count: int) -> None:
+    """Draw `count` batches from data that are iterated again as often as needed."""
+    while count > 0:
+        batches = data if hasattr(data, "__next__") else map(data.__getitem__, range(len(data))) if hasattr(data, "num_batches") \
+            else data  # fmt: skip
+        count -= sum(1 for _ in itertools.islice(batches, count))
 
 
 def _seconds(run: Callable[[], Any]) -> tuple[float, float]:

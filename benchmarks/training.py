@@ -159,16 +159,29 @@ def table(results: dict, name: str) -> str:
     heads = [n for _, n in here] + [f"to {n}{how}" for how in ("", ", CPU") for _, n in others]
     if name == "one":
         heads.append("us over native")
+    if name == "sources":
+        heads += ["possible", "alone"]
     lines = [f"| {section.title} | | {' | '.join(heads)} |", f"|---|---|{'--:|' * len(heads)}"]
     for backend, row, values in rows:
         cells = [_number(middle(values[w])) for w, _ in here]
         for i in (0, 1):
-            cells += [_judged(_ratio(section, values, w, i), _least(section, w, backend, row)) for w, _ in others]
+            share = _possible(values) if name == "sources" else 1
+            cells += [_judged(_ratio(section, values, w, i), share * _least(section, w, backend, row)) for w, _ in others]
         if name == "one":
             over = 1e6 / middle(values["ours"]) - 1e6 / middle(values["native"])
             cells.append(f"{over:.0f}" if over <= OVER[backend] else f"**{over:.0f}** (of {OVER[backend]})")
+        if name == "sources":
+            cells += [f"{_possible(values):.2f}", _number(middle(values["alone"]))] if "alone" in values else ["", ""]
         lines.append(f"| {backend} | {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _possible(values: dict) -> float:
+    """Return the share of the array path that is left when the CPUs, which that keeps busy, fetch the data too."""
+    if "alone" not in values:
+        return 1.0
+    arrays, alone = (1 / middle(values[w], 1) for w in ("native", "alone"))
+    return arrays / (arrays + alone)
 
 
 def _least(section: Section, other: str, backend: str, row: str) -> float:

@@ -7,7 +7,8 @@ from typing import Any
 
 from multikeras import config
 from multikeras.training.data.arrays import Arrays
-from multikeras.training.data.overlap import overlapped
+from multikeras.training.data.gathering import gathered
+from multikeras.training.data.overlap import END, ahead, overlapped
 from multikeras.training.data.source import Source
 
 
@@ -16,7 +17,7 @@ class Epochs:
 
     def __init__(self, source: Source, steps: int | None, convert: Callable, check: Callable | None = None):
         self.first = 0
-        self._convert = convert if check is None else lambda batch: convert(check(batch))
+        self._convert, self._check = convert, check or _unchanged
         cap = config.max_steps_per_epoch()
         self.source, self.steps = source, steps
         limits = [n for n in (steps, cap) if n]
@@ -34,12 +35,26 @@ class Epochs:
         return batches if there else self._following(batches)
 
     def _following(self, batches):
+        state = self._now if self.tracked else _nothing
         try:
-            for batch, position in overlapped(batches, self._convert, self._now if self.tracked else _nothing):
+            for batch, position in overlapped(batches, lambda batch: self._convert(self._check(batch)), state):
                 self._position = position
                 yield batch
         finally:
             self._position = None
+
+    def groups(self, epoch: int, skip: int, usual: list, count: Callable):
+        """Give the batches of an epoch after the first `skip` in groups, as `gathered` does; `at` follows them."""
+        state = self._now if self.tracked else _nothing
+        groups = gathered(map(self._check, self.batches(epoch, skip)), self._convert, state, usual, count)
+        try:
+            yield from ahead(lambda: next(groups, END))
+        finally:
+            self._position = None
+
+    def at(self, position: dict[str, Any] | None) -> None:
+        """Take note that the steps up to a position in the data are done."""
+        self._position = position
 
     def state(self) -> dict[str, Any]:
         """Return what, with the epoch and its batches done, tells the position in the data; needs `tracked` set before."""
@@ -87,6 +102,11 @@ class Epochs:
             self.empty = False
             given, self.taken = given + 1, self.taken + 1
             yield batch
+
+
+def _unchanged(x: Any) -> Any:
+    """Return `x`."""
+    return x
 
 
 def _nothing() -> None:

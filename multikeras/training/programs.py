@@ -70,6 +70,8 @@ class Programs:
         """Kinds of arrays that were found to fit the model."""
         self.seconds_per_step: dict[str, float] = {}
         self.kept: dict[str, Kept] = {}
+        self.usual: dict[str, list] = {}
+        """The kind of batches that each step groups, once it has seen one."""
         self.chunkless: set[str] = set()
         self.seconds_predicting = 0.0
 
@@ -114,16 +116,22 @@ class Programs:
         parts = () if step == "predict_step" else (model.optimizer, model._compiled_loss, model._compiled_metrics)
         return model.built and all(part is None or part.built for part in parts) and is_pure(model)
 
-    def chunk(self, step: str) -> Callable:
-        """Return a function (order, start, stop, arrays): steps over the rows `order[start]` ... `order[stop - 1]`."""
+    def chunk(self, step: str, kind: str = "chunk") -> Callable:
+        """Return a function (order, start, stop, arrays): steps over the rows `order[start]` ... `order[stop - 1]`.
+
+        Of the `kind` "group" it is a function (batches, start, stop).
+        """
         self._forget_if_changed()
-        key = (step, "chunk")
+        key = (step, kind)
         if key not in self.compiled:
             function = self._without_leftovers(self.model.step_function(step))
             kept = None if self.model.logs_are_metrics(step) else self.kept.setdefault(step, Kept())
 
-            def one(rows, arrays):
-                logs = function(tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays))
+            def one(rows, *arrays):
+                batch = rows
+                if arrays:
+                    batch = tree.map_structure(lambda a: None if a is None else current.take(a, rows, 0), arrays[0])
+                logs = function(batch)
                 if kept is not None:
                     kept.keep(logs)
 
@@ -145,15 +153,19 @@ class Programs:
         """Return the logs of the last step of a chunk."""
         return self.kept[step].logs() if step in self.kept else self.results()()
 
-    def run_chunk(self, step: str, order, start: int, stop: int, arrays) -> bool:
-        """Run steps `start` to `stop`, and learn how long one takes; False if the logs of this step cannot leave a chunk."""
+    def run_chunk(self, step: str, order, start: int, stop: int, *arrays) -> bool:
+        """Run steps `start` to `stop`, and learn how long one takes; False if the logs of this step cannot leave a chunk.
+
+        Without `arrays`, `order` is a group of batches.
+        """
         if step in self.chunkless:
             return False
-        fresh = (step, "chunk") not in self.compiled
-        function = self.chunk(step)
+        kind = "chunk" if arrays else "group"
+        fresh = (step, kind) not in self.compiled
+        function = self.chunk(step, kind)
         began = time.perf_counter()
         try:
-            done = function(order, start, stop, arrays)
+            done = function(order, start, stop, *arrays)
         except UnknownShape:
             self.chunkless.add(step)
             return False

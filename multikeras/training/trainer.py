@@ -1,6 +1,7 @@
 """`fit`, `evaluate` and `predict`, once for all backends."""
 
 import contextlib
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -154,7 +155,10 @@ class Trainer(Compiling):
         done = 0 if run is None else run.batch
         if done:
             logs = programs.results()()
-        if arrays is not None and (not observed or stride > 1):
+        grouped = arrays is None and not observed and self._takes_groups(step, run)
+        if grouped:
+            done, logs = self._run_groups(step, epochs, epoch, each, mode, done, run, logs)
+        elif arrays is not None and (not observed or stride > 1):
             before = done
             done = self._run_chunks(step, arrays, epochs, epoch, each, mode, stride if observed else None, done, run)
             if done > before:
@@ -162,7 +166,7 @@ class Trainer(Compiling):
         single = programs.single(step)
         pending = 0
         stopped = done > 0 and getattr(self, STOPS[mode])
-        for batch in epochs.native(epoch, skip=done) if not stopped else ():
+        for batch in epochs.native(epoch, skip=done) if not (stopped or grouped) else ():
             if pending == 0:
                 begin(done)
             logs = single(batch)
@@ -228,6 +232,40 @@ class Trainer(Compiling):
             if getattr(self, STOPS[mode]):
                 break
         return done
+
+    def _takes_groups(self, step: str, run: Run | None) -> bool:
+        """Tell whether batches that come one by one should be put together."""
+        fits = not self.run_eagerly and self._replicas is None and (run is None or run.recent is None)
+        return fits and step not in self._the_programs().chunkless
+
+    def _run_groups(self, step, epochs: Epochs, epoch, each, mode, done, run, logs) -> tuple[int, dict[str, Any]]:
+        """Run the batches of an epoch after the first `done`, many a dispatch; return how many are done, and logs."""
+        programs, before = self._the_programs(), done
+        single, begin = programs.single(step), getattr(each, f"on_{mode}_batch_begin")
+        groups = epochs.groups(epoch, done, programs.usual.setdefault(step, []), lambda: programs.chunk_length(step))
+        grouped = False
+        for batches, count, positions in groups if not (done and getattr(self, STOPS[mode])) else ():
+            start = 0
+            while start < len(positions):
+                due = each.batches_until_due() if mode == "train" else None
+                stop = min(len(positions), start + (due or len(positions)))
+                begin(done)
+                grouped = count is not None and programs.run_chunk(step, batches, start, stop)
+                if not grouped:
+                    stop = start + 1
+                    logs = single(batches if count is None else tree.map_structure(functools.partial(_at, start), batches))
+                done, start = done + stop - start, stop
+                epochs.at(positions[start - 1])
+                if run is not None:
+                    run.batch = done
+                if grouped:
+                    each.on_chunk_end(mode, done - 1, lambda: floats(programs.logs(step)))
+                else:
+                    getattr(each, f"on_{mode}_batch_end")(done - 1, Lazy(logs))
+                if getattr(self, STOPS[mode]):
+                    groups.close()
+                    break
+        return done, programs.logs(step) if grouped and done > before else logs
 
     # -- evaluate, predict -----------------------------------------------------------------------------------------
 
@@ -454,6 +492,10 @@ def _verbosity(callbacks: Any, verbose: Any) -> int:
     if isinstance(callbacks, callbacks_module.CallbackList):
         return 0
     return 1 if verbose == "auto" else int(verbose)
+
+
+def _at(i: int, x: Any) -> Any:
+    return None if x is None else x[i]
 
 
 def _first_rows(source: Arrays) -> Any:

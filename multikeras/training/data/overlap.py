@@ -9,7 +9,7 @@ from typing import Any
 _LOOK = 3  # batches whose time decides
 _SLOW = 1e-3  # seconds: below, handing over to a thread costs more than it gains
 _AHEAD = 2
-_END = object()
+END = object()
 
 
 def overlapped(batches: Iterator[Any], convert: Callable, state: Callable) -> Iterator[tuple[Any, Any]]:
@@ -17,26 +17,26 @@ def overlapped(batches: Iterator[Any], convert: Callable, state: Callable) -> It
     batches = iter(batches)
 
     def fetch():
-        batch = next(batches, _END)
-        return batch if batch is _END else (convert(batch), state())
+        batch = next(batches, END)
+        return batch if batch is END else (convert(batch), state())
 
     quickest = float("inf")
     for _ in range(_LOOK):
         began = time.perf_counter()
         item = fetch()
-        if item is _END:
+        if item is END:
             return
         quickest = min(quickest, time.perf_counter() - began)
         yield item
     if quickest > _SLOW:
-        yield from _ahead(fetch)
+        yield from ahead(fetch)
         return
-    while (item := fetch()) is not _END:
+    while (item := fetch()) is not END:
         yield item
 
 
-def _ahead(fetch: Callable) -> Iterator[Any]:
-    """Give what `fetch` returns until the end, called in a thread; its exceptions come out here."""
+def ahead(fetch: Callable) -> Iterator[Any]:
+    """Give what `fetch` returns until `END`, called in a thread; its exceptions come out here."""
     ready: queue.Queue = queue.Queue()
     room = threading.Semaphore(_AHEAD)
     stopped = threading.Event()
@@ -49,7 +49,7 @@ def _ahead(fetch: Callable) -> Iterator[Any]:
                 ready.put((None, error))
                 return
             ready.put((item, None))
-            if item is _END:
+            if item is END:
                 return
 
     thread = threading.Thread(target=work, daemon=True, name="multikeras-batches")
@@ -59,7 +59,7 @@ def _ahead(fetch: Callable) -> Iterator[Any]:
             item, error = ready.get()
             if error is not None:
                 raise error
-            if item is _END:
+            if item is END:
                 return
             room.release()
             yield item

@@ -1,0 +1,148 @@
+"""Batches that come one by one, copied together into one array each: steps over them run in one dispatch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from multikeras import config
+from multikeras.backend import current, dtypes, memory
+from multikeras.core import tree
+from multikeras.training.data.arrays import is_foreign
+
+_BYTES = 8 << 20
+"""What a group of batches holds at most."""
+_MOST, _FEWEST = 256, 4
+"""Batches of a group; where fewer than that many fit in, each batch goes by itself."""
+_WAIT = 0.05
+"""Seconds after which what came so far is a group."""
+
+
+class Group(NamedTuple):
+    """Some batches; `positions` is where each of them leaves the data.
+
+    Attributes:
+        batches: The leaves of `count` batches along a new first axis, which may be longer; one batch where `count` is None.
+    """
+
+    batches: Any
+    count: int | None
+    positions: list
+
+
+class Kind(NamedTuple):
+    """What batches have in common that can be put together."""
+
+    form: Any
+    leaves: tuple
+
+    @property
+    def most(self) -> int:
+        """How many make a group: it follows from their size alone, so that programs for groups are few."""
+        sizes = [math.prod(shape) * np.dtype(dtypes.numpy_dtype(dtype)).itemsize for shape, dtype in filter(None, self.leaves)]
+        return min(_MOST, _BYTES // max(sum(sizes), 1))
+
+
+def kind_of(batch: Any) -> tuple[Kind, list] | None:
+    """Return the kind of a batch and its arrays in the memory of the CPU; None if it is made of something else."""
+    arrays, leaves = [], []
+    for x in tree.flatten(batch):
+        array = None if x is None else _array(x)
+        if array is not None:
+            floats = array.dtype.kind == "f" and (array is x or not current.is_tensor(x))
+            leaves.append((array.shape, config.floatx() if floats else array.dtype.name))
+        elif x is not None:
+            return None
+        else:
+            leaves.append(None)
+        arrays.append(array)
+    return Kind(tree.form(batch), tuple(leaves)), arrays
+
+
+def _array(x: Any) -> np.ndarray | None:
+    """Return `x` as an array on the same memory, None where it has none of the CPU's."""
+    if type(x) is not np.ndarray:
+        if not ((current.is_tensor(x) or is_foreign(x)) and _is_here(x)):
+            return None
+        try:
+            x = np.asarray(x)
+        except (TypeError, ValueError, RuntimeError):  # numpy has no such dtype, or torch follows it for a derivative
+            return None
+    kind = x.dtype.kind
+    return x if x.ndim and (kind in "iub" or (kind == "f" and dtypes.is_float(x.dtype.name))) else None
+
+
+def _is_here(x: Any) -> bool:
+    try:
+        return int(x.__dlpack_device__()[0]) == 1
+    except (AttributeError, TypeError, ValueError, RuntimeError, BufferError):
+        return False
+
+
+class _Filling:
+    """A group that grows.
+
+    Args:
+        kind: The kind of its batches.
+        count: How many it is to have.
+    """
+
+    def __init__(self, kind: Kind, count: int):
+        self.kind, self.count, self.began = kind, count, time.perf_counter()
+        self.buffers = [leaf and memory.blank((kind.most, *leaf[0]), leaf[1]) for leaf in kind.leaves]
+        self.positions: list[Any] = []
+
+    def add(self, arrays: list, position: Any) -> bool:
+        """Copy a batch into it; return whether that was the last."""
+        i = len(self.positions)
+        for buffer, array in zip(self.buffers, arrays):
+            if buffer is not None:
+                buffer[i] = array
+        self.positions.append(position)
+        return i + 1 == self.count or time.perf_counter() - self.began > _WAIT
+
+    def group(self) -> Group:
+        """Return it for the device."""
+        leaves = [b if b is None else current.asarray(b) if b.dtype.itemsize == 8 else current.adopt(b) for b in self.buffers]
+        return Group(self.kind.form.unflatten(leaves), len(self.positions), self.positions)
+
+
+def gathered(batches: Iterator[Any], single: Callable, state: Callable, usual: list, count: Callable) -> Iterator[Group]:
+    """Give batches in groups of one kind, and those of other kinds by themselves.
+
+    Args:
+        batches: The batches.
+        single: Makes a batch by itself one of native tensors.
+        state: Tells the position in the data.
+        usual: Holds the kind that is grouped, that of the first batch ever seen: groups are compiled for it.
+        count: Tells how many batches the next group should have.
+    """
+    filling: _Filling | None = None
+    batches, most = iter(batches), _FEWEST  # little at first, for the device not to wait
+    while True:
+        try:
+            batch = next(batches)
+        except Exception as error:
+            if filling is not None:
+                yield filling.group()  # what came before counts
+            if isinstance(error, StopIteration):
+                return
+            raise
+        position = state()
+        found = kind_of(batch)
+        if not usual:
+            usual.append(found and found[0])
+        if found is not None and found[0] == usual[0] and found[0].most >= _FEWEST:
+            if filling is None:
+                filling = _Filling(found[0], min(found[0].most, max(count(), 1), most))
+                most *= 4
+            if filling.add(found[1], position):
+                full, filling = filling, None
+                yield full.group()
+            continue
+        if filling is not None:
+            full, filling = filling, None
+            yield full.group()
+        yield Group(single(batch), None, [position])
