@@ -287,6 +287,21 @@ class TensorFlowFused(TensorFlowBackend):
         loss = R.SelectV2(condition=inside, t=loss, e=R.ZerosLike(x=loss))
         return self.reshape(loss, tuple(target.shape))
 
+    def picked(self, x, indices, axis):
+        size = x.shape[axis]
+        if indices.dtype not in (tf.int32, tf.int64) or not size or tf.executing_eagerly():
+            return super().picked(x, indices, axis)
+        # Two nodes instead of five: what is out of range at either end comes to that end, what is negative to its place.
+        low, high, modulus = (tf.constant(n, indices.dtype) for n in (-size, size - 1, size))
+        inside = R.FloorMod(x=R.ClipByValue(t=indices, clip_value_min=low, clip_value_max=high), y=modulus)
+        return self.take(x, inside, axis)
+
+    def step_down(self, variable, down):  # one node instead of three
+        if not hasattr(variable, "store") or not _in_place((variable,)):  # rows of one have none
+            return super().step_down(variable, down)
+        R.AssignSubVariableOp(resource=variable.store.handle, value=down)
+        return None
+
     def sgd_step(self, gradients, variables, momentums, learning_rate, momentum, nesterov):  # one node instead of five
         if not _in_place(variables):
             return super().sgd_step(gradients, variables, momentums, learning_rate, momentum, nesterov)
@@ -318,6 +333,29 @@ class TensorFlowFused(TensorFlowBackend):
                 var=v.store.handle, m=m.store.handle, v=s.store.handle, beta1_power=tf.zeros((), name),
                 beta2_power=tf.zeros((), name), lr=rates[name], beta1=beta_1, beta2=beta_2, epsilon=epsilon, grad=g,
             )  # fmt: skip
+
+    def adadelta_step(self, gradients, variables, squares, deltas, learning_rate, rho, epsilon):  # one node instead of 25
+        if not _in_place((*variables, *squares)):
+            return super().adadelta_step(gradients, variables, squares, deltas, learning_rate, rho, epsilon)
+        for g, v, s, d in zip(gradients, variables, squares, deltas):
+            R.ResourceApplyAdadelta(
+                var=v.store.handle, accum=s.store.handle, accum_update=d.store.handle, lr=self.cast(learning_rate, v.dtype),
+                rho=rho, epsilon=epsilon, grad=g,
+            )  # fmt: skip
+        return None
+
+    def adamax_step(self, gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon):
+        if not _in_place((*variables, *momentums)):
+            return super().adamax_step(
+                gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon
+            )
+        for g, v, m, n in zip(gradients, variables, momentums, norms):
+            t = self.cast(iterations, v.dtype) + 1
+            R.ResourceApplyAdaMax(
+                var=v.store.handle, m=m.store.handle, v=n.store.handle, beta1_power=self.power(self.full((), beta_1, v.dtype), t),
+                lr=self.cast(learning_rate, v.dtype), beta1=beta_1, beta2=beta_2, epsilon=epsilon, grad=g,
+            )  # fmt: skip
+        return None
 
 
 BACKEND = TensorFlowFused

@@ -20,6 +20,7 @@ from multikeras.backend.torch_backend import TorchBackend, widened
 _FLOATS = frozenset((torch.float32, torch.float64))
 _PLACES = frozenset((torch.int32, torch.int64))
 _FAR = 1e9
+_LAST = (-1, [-1], (-1,))
 
 
 def _spread(v, ndim, axis):
@@ -275,6 +276,10 @@ class TorchFused(TorchBackend):
         return torch.diagonal(x, offset, axis1, axis2)
 
     def layer_normalization(self, x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):  # 7.8, 2.7
+        if gamma is not None and beta is not None and x.dtype is torch.float32 and not kwargs and axis in _LAST:
+            gamma, beta = self.asarray(gamma), self.asarray(beta)
+            if gamma.shape == beta.shape == x.shape[-1:] and gamma.dtype is beta.dtype is x.dtype:
+                return torch.layer_norm(x, gamma.shape, gamma, beta, config.epsilon() if epsilon is None else epsilon)
         axes = canonical_axes(axis, x.ndim)
         shape = x.shape[min(axes) :]
         if kwargs or x.dtype not in _FLOATS or sorted(axes) != list(range(x.ndim - len(axes), x.ndim)):
@@ -326,18 +331,20 @@ class TorchFused(TorchBackend):
         low, high = torch.aminmax(indices)
         return low.item() >= 0 and high.item() < size
 
-    def kept(self, inputs, keep, share):  # with gradient 1.7 (64 x 256)
-        return inputs * keep.to(inputs.dtype).mul_(1.0 / share) if inputs.dtype in _FLOATS else super().kept(inputs, keep, share)
+    def dropped(self, inputs, draws, rate):  # with gradient 2.0 (64 x 256)
+        if inputs.dtype not in _FLOATS:
+            return super().dropped(inputs, draws, rate)
+        return inputs * draws.ge_(rate).to(inputs.dtype).mul_(1.0 / (1.0 - rate))
 
     def picked(self, x, indices, axis):
         if x.ndim == 2 and axis == 0 and x.dtype in _FLOATS and indices.dtype in _PLACES and _is_plain(indices):
             with contextlib.suppress(IndexError):  # the kernel looks at each index anyway
-                return F.embedding(indices, x)
+                return torch.embedding(x, indices)
         return super().picked(x, indices, axis)
 
     def take(self, x, indices, axis):  # with gradient 1.0, 1.8 (5000 x 64, 1600 of them)
         if x.ndim == 2 and axis in (0, -2) and x.dtype in _FLOATS and indices.dtype in _PLACES:
-            return F.embedding(indices, x)
+            return torch.embedding(x, indices)
         return super().take(x, indices, axis)
 
     @staticmethod

@@ -33,6 +33,7 @@ _NATIVE_MODULES = current.native_modules
 _BOOKKEEPING = frozenset(("_inbound_nodes", "_outbound_nodes", "_approved", "_build_shapes", "_plan"))
 """Attributes that hold no layers or weights: looking for these skips them."""
 _MOST_APPROVED = 64
+_TRAINING = frozenset(("training",))
 
 
 class _Losses:
@@ -250,16 +251,37 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         raise NotImplementedError(f"Layer {type(self).__name__} does not define call().")
 
     def __call__(self, *args, **kwargs):
-        if self._fast and len(args) == 1 and not kwargs:
+        if self._fast and len(args) == 1 and (not kwargs or kwargs.keys() == _TRAINING):
             x = args[0]
             if type(x) is _NATIVE and not masks.in_use and (x.dtype, x.shape) in self._approved:
                 context, stack = calls.context, scope.stack
                 if stack.autocast is None and (context is not None or not _Losses.in_use):
+                    if kwargs:
+                        return self._told_call(x, **kwargs)
                     if self._plan.takes_training:
                         training = context.training if context is not None else None
                         return self.call(x, training=self._plan.training_default if training is None else training)
                     return self.call(x)
         return self._full_call(args, kwargs)
+
+    def _told_call(self, x, training):
+        """Return `call(x)`, an input that is approved, with `training` for this layer and for those inside."""
+        context, plan = calls.context, self._plan
+        if plan.variadic:  # takes it as it is, None too
+            return self._full_call((x,), {"training": training})
+        outermost = context is None
+        if outermost:
+            context = calls.context = CallContext(self)
+        saved = context.training
+        if training is None:
+            training = plan.training_default if saved is None else saved
+        context.training = training
+        try:
+            return self.call(x, training=training) if plan.takes_training else self.call(x)
+        finally:
+            context.training = saved
+            if outermost:
+                calls.context = None
 
     def _full_call(self, args, kwargs):
         plan = self.__dict__.get("_plan")

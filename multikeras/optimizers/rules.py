@@ -37,6 +37,12 @@ def bias(B: Backend, share: float, step: Any) -> Any:
 
 
 @rule
+def step_down(B, variable: Variable, down: Any) -> None:
+    """Take `down` off a variable."""
+    variable.assign(value(B, variable) - down)
+
+
+@rule
 def sgd_step(
     B, gradients: Sequence, variables: Variables, momentums: Variables | None, learning_rate: Any, momentum: float, nesterov: bool
 ) -> None:
@@ -44,7 +50,7 @@ def sgd_step(
     for i, (g, v) in enumerate(zip(gradients, variables)):
         down = g * B.cast(learning_rate, v.dtype)
         if momentums is None:
-            v.assign(value(B, v) - down)
+            B.step_down(v, down)
             continue
         speed = value(B, momentums[i]) * momentum - down
         momentums[i].assign(speed)
@@ -77,7 +83,7 @@ def adam_step(
         if maxima is not None:
             s = B.maximum(value(B, maxima[i]), s)
             maxima[i].assign(s)
-        v.assign(value(B, v) - m * (B.cast(learning_rate, v.dtype) * unbias) / (B.sqrt(s) + epsilon))
+        B.step_down(v, m * (B.cast(learning_rate, v.dtype) * unbias) / (B.sqrt(s) + epsilon))
 
 
 @rule
@@ -105,7 +111,7 @@ def rmsprop_step(
         if momentums is not None:
             down = value(B, momentums[i]) * momentum + down
             momentums[i].assign(down)
-        v.assign(value(B, v) - down)
+        B.step_down(v, down)
 
 
 @rule
@@ -116,7 +122,7 @@ def adagrad_step(
     for g, v, a in zip(gradients, variables, accumulators):
         total = value(B, a) + g * g
         a.assign(total)
-        v.assign(value(B, v) - g * B.cast(learning_rate, v.dtype) * B.rsqrt(total + epsilon))
+        B.step_down(v, g * B.cast(learning_rate, v.dtype) * B.rsqrt(total + epsilon))
 
 
 @rule
@@ -137,7 +143,7 @@ def adadelta_step(
         d = value(B, moved)
         step = g * B.sqrt((d + epsilon) / (s + epsilon))
         moved.assign(d * rho + step * step * (1 - rho))
-        v.assign(value(B, v) - step * B.cast(learning_rate, v.dtype))
+        B.step_down(v, step * B.cast(learning_rate, v.dtype))
 
 
 @rule
@@ -159,7 +165,7 @@ def adamax_step(
         largest = B.maximum(value(B, norm) * beta_2, B.abs(g))
         norm.assign(largest)
         rate = B.cast(learning_rate, v.dtype) / bias(B, beta_1, B.cast(iterations, v.dtype) + 1)
-        v.assign(value(B, v) - m * rate / (largest + epsilon))
+        B.step_down(v, m * rate / (largest + epsilon))
 
 
 @rule
@@ -186,7 +192,7 @@ def nadam_step(
         s = moved(B, velocity, g * g, beta_2)
         ahead = m * (then / (1 - so_far * then)) + g * ((1 - now) / (1 - so_far))
         down = ahead * B.cast(learning_rate, dtype) / (B.sqrt(s / bias(B, beta_2, t)) + epsilon)
-        v.assign(value(B, v) - down)
+        B.step_down(v, down)
 
 
 @rule
@@ -196,7 +202,7 @@ def lion_step(
     """Go down the sign of a mean gradient (Chen et al., 2023)."""
     for g, v, momentum in zip(gradients, variables, momentums):
         m = value(B, momentum)
-        v.assign(value(B, v) - B.sign(m * beta_1 + g * (1 - beta_1)) * B.cast(learning_rate, v.dtype))
+        B.step_down(v, B.sign(m * beta_1 + g * (1 - beta_1)) * B.cast(learning_rate, v.dtype))
         momentum.assign(m * beta_2 + g * (1 - beta_2))
 
 

@@ -251,13 +251,13 @@ def dropout(B, inputs, rate, noise_shape=None, seed=None):
     if rate in (0, 1):
         return inputs if rate == 0 else B.where(B.full((), True, "bool"), B.asarray(0, B.dtype(inputs)), inputs)
     # Never of half precision: too few values to hit the rate.
-    return B.kept(inputs, _uniform(B, key, shape, "float32") >= rate, 1.0 - rate)
+    return B.dropped(inputs, _uniform(B, key, shape, "float32"), rate)
 
 
 @op(tensors=2)
-def kept(B, inputs, keep, share):
-    """Return the entries of `inputs` to `keep`, a `share` of all, divided by it, and 0 for the others."""
-    return B.where(keep, inputs * (1.0 / share), B.asarray(0, B.dtype(inputs)))
+def dropped(B, inputs, draws, rate):
+    """Return `inputs` scaled up to keep the mean, but 0 where `draws`, from [0, 1) and of no use afterwards, are below `rate`."""
+    return B.where(draws >= rate, inputs * (1.0 / (1.0 - rate)), B.asarray(0, B.dtype(inputs)))
 
 
 @op
