@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 import numpy as np
 
-from multikeras.backend import dtypes, scope
+from multikeras.backend import dtypes, memory, scope
 from multikeras.backend.interface import Backend
 from multikeras.backend.shapes import Spec
 
@@ -523,6 +523,8 @@ class Programs(Backend):
         return store
 
     def adopt(self, array):
+        if not memory.aligned(array):
+            return self.asarray(array)
         try:
             return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
         except (TypeError, BufferError, RuntimeError, tf.errors.OpError):  # no such dtype in DLPack, or not on the CPU

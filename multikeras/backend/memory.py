@@ -10,6 +10,11 @@ _ALIGNMENT = 64
 """Bytes: what XLA, TensorFlow and HDF5 want at least."""
 
 
+def aligned(array: np.ndarray) -> bool:
+    """Tell whether a framework may take over the memory: TensorFlow ends the process over one that is not aligned."""
+    return array.ctypes.data % _ALIGNMENT == 0
+
+
 def blank(shape, dtype: str) -> np.ndarray:
     """Return an aligned array of zeros. The operating system hands out its pages when they are first written.
 
