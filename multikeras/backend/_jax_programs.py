@@ -248,14 +248,16 @@ class JaxPrograms(Backend):
                     going = jnp.reshape(condition(*state), ())
                 return going if maximum_iterations is None else going & (count < maximum_iterations)
 
+            written: dict[int, Any] = {}
+
             def step(loop):
                 count, state, values = loop
-                state, values = self._step(lambda: body(*state), structure, carried, values)
+                state, values = self._step(lambda: body(*state), structure, carried, values, written)
                 return count + 1, state, values
 
             before = jnp.zeros((), "int32"), state, [_read(v) for v in carried]
             _, after, values = lax.while_loop(goes_on, step, before)
-            _write_all(carried, values)
+            _write_all(*zip(*((v, value) for v, value in zip(carried, values) if id(v) in written)))
             return after
 
         return _carrying(attempt)
