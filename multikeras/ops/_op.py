@@ -266,7 +266,7 @@ def _build(
     # One closure a number of tensors: what an eager call of small tensors costs is decided here.
     if sequence:
 
-        def wrapper(*args, **kwargs):
+        def wrapper(*args, **kwargs) -> Any:
             if args and type(args[0]) in _SEQUENCES and args[0] and (not kwargs or all_plain(kwargs.values())):
                 xs = args[0]
                 if all_native(xs, promote) and (not inexact or xs[0].dtype in native_inexact):
@@ -281,7 +281,7 @@ def _build(
         wrapper = slow
     elif tensors == 1:
 
-        def wrapper(*args, **kwargs):
+        def wrapper(*args, **kwargs) -> Any:
             if args:
                 x = args[0]
                 if type(x) is Variable:
@@ -302,7 +302,7 @@ def _build(
 
     elif tensors == 2:
 
-        def wrapper(*args, **kwargs):
+        def wrapper(*args, **kwargs) -> Any:
             if len(args) == 2 and not kwargs:
                 a, b = args
                 if type(a) is Variable:
@@ -335,7 +335,7 @@ def _build(
 
     else:
 
-        def wrapper(*args, **kwargs):
+        def wrapper(*args, **kwargs) -> Any:
             if tensors == 3 == len(args) and not kwargs and promote:
                 a, b, c = args
                 if type(b) is Variable:
