@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 _ATEN = torch.ops.aten
 
@@ -128,8 +130,10 @@ def _always_equal(node) -> bool:
 
 
 def _by_inductor(graph: torch.fx.GraphModule, examples: list) -> Callable:
+    # Compiled programs are kept between processes only where the sizes of their inputs are known from an environment.
+    mode = FakeTensorMode(shape_env=ShapeEnv())
     with torch.no_grad():
-        one: Any = torch._inductor.compile(graph, examples)
+        one: Any = torch._inductor.compile(graph, [mode.from_tensor(x, static_shapes=True) for x in examples])
 
     def run(stacked, start, stop, shared, stores):
         stores = [store.detach() for store in stores]

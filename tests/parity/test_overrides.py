@@ -105,7 +105,7 @@ _CASES: dict[str, list] = {
     "batch_normalization": [((CUBE, ROWS, P(np.ones(4)), P(-1)), {}), ((CUBE, ROWS, P(np.ones(4)), P(2), ROWS, ROWS), {}),
                             ((CUBE, (3,), P(np.ones(3)), P(1), (3,)), {})],
     "normalization_by_batch": [((CUBE, P(-1)), {}), ((CUBE, P(1), (3,), (3,)), {}), ((M, P(1), ROWS, P(None)), {})],
-    "kept": [(((3, 5), P(_SHORT), P(0.75)), {})],
+    "dropped": [(((3, 5),), {"draws": np.linspace(0, 1, 15, endpoint=False).reshape(3, 5), "rate": 0.25})],
     "picked": [((M, Ints(3, 2, 2, low=0), P(0)), {}), ((M, Ints(7, 9), P(0)), {}), ((CUBE, Ints(3, 5), P(1)), {})],
     "take": [((M, Ints(3, 2, 2, low=0), P(0)), {}), ((CUBE, Ints(3, 5, low=0), P(1)), {}), ((M, Ints(4, 2, low=0), P(1)), {})],
     "binary_crossentropy": [((P(np.eye(3, 4)), M), {"from_logits": True}), ((P(np.eye(3)), P(np.full((3, 3), 0.3))), {})],
@@ -164,6 +164,7 @@ def _is_the_composite(name):
 
 def _run(B, name, args, kwargs):
     """Run `name` on a backend; return its results and the gradient of a sum of them."""
+    kwargs = {k: current.asarray(v) if isinstance(v, np.ndarray) else v for k, v in kwargs.items()}  # not differentiated
     positions = [i for i, a in enumerate(args) if isinstance(a, (np.ndarray, list)) and np.asarray(a).dtype.kind == "f"]
     tensors = [current.asarray(a) if isinstance(a, np.ndarray) else a for a in args]
     tensors = [[current.asarray(x) for x in a] if i in positions and isinstance(a, list) else a for i, a in enumerate(tensors)]
