@@ -1,7 +1,6 @@
 """`fit`, `evaluate` and `predict`, once for all backends."""
 
 import contextlib
-import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -155,7 +154,7 @@ class Trainer(Compiling):
         done = 0 if run is None else run.batch
         if done:
             logs = programs.results()()
-        grouped = arrays is None and not observed and self._takes_groups(step, run)
+        grouped = arrays is None and not observed and self._takes_groups(step)
         if grouped:
             done, logs = self._run_groups(step, epochs, epoch, each, mode, done, run, logs)
         elif arrays is not None and (not observed or stride > 1):
@@ -233,10 +232,9 @@ class Trainer(Compiling):
                 break
         return done
 
-    def _takes_groups(self, step: str, run: Run | None) -> bool:
+    def _takes_groups(self, step: str) -> bool:
         """Tell whether batches that come one by one should be put together."""
-        fits = not self.run_eagerly and self._replicas is None and (run is None or run.recent is None)
-        return fits and step not in self._the_programs().chunkless
+        return not self.run_eagerly and self._replicas is None and step not in self._the_programs().chunkless
 
     def _run_groups(self, step, epochs: Epochs, epoch, each, mode, done, run, logs) -> tuple[int, dict[str, Any]]:
         """Run the batches of an epoch after the first `done`, many a dispatch; return how many are done, and logs."""
@@ -253,11 +251,14 @@ class Trainer(Compiling):
                 grouped = count is not None and programs.run_chunk(step, batches, start, stop)
                 if not grouped:
                     stop = start + 1
-                    logs = single(batches if count is None else tree.map_structure(functools.partial(_at, start), batches))
-                done, start = done + stop - start, stop
-                epochs.at(positions[start - 1])
+                    logs = single(_batch(batches, count, start))
+                done += stop - start
+                epochs.at(positions[stop - 1])
                 if run is not None:
                     run.batch = done
+                    if run.recent is not None:
+                        run.recent += [_batch(batches, count, i) for i in range(start, stop)]
+                start = stop
                 if grouped:
                     each.on_chunk_end(mode, done - 1, lambda: floats(programs.logs(step)))
                 else:
@@ -494,8 +495,9 @@ def _verbosity(callbacks: Any, verbose: Any) -> int:
     return 1 if verbose == "auto" else int(verbose)
 
 
-def _at(i: int, x: Any) -> Any:
-    return None if x is None else x[i]
+def _batch(batches: Any, count: int | None, i: int) -> Any:
+    """Return batch `i` of a group."""
+    return batches if count is None else tree.map_structure(lambda x: None if x is None else x[i], batches)
 
 
 def _first_rows(source: Arrays) -> Any:
