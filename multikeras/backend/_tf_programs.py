@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from contextlib import nullcontext
+from functools import partial
 
 import numpy as np
 
@@ -217,10 +218,15 @@ class Programs(Backend):
             return carry, nest.pack_sequence_as(ys[0], stacked)
 
         # The gradient of an array's element is written into an array; that of a tensor's part would be a whole tensor each step.
-        columns = [tf.TensorArray(x.dtype, size, element_shape=x.shape[1:]).unstack(x) for x in inputs]
+        # Eagerly there are no elements here, and arrays have no place in the graphs below.
+        eager = tf.executing_eagerly()
+        reads = [
+            partial(tf.gather, x) if eager else tf.TensorArray(x.dtype, size, element_shape=x.shape[1:]).unstack(x).read
+            for x in inputs
+        ]
 
         def step(i, carry):
-            return f(carry, x_of([c.read(i) for c in columns]))
+            return f(carry, x_of([read(i) for read in reads]))
 
         variables, values, lifted = self._lifted_loop(step, (tf.constant(0), init))
         carried, carry_of = _given(init)

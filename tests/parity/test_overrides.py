@@ -150,7 +150,8 @@ _NO_GRADIENT = {"one_hot", "sparsemax", "top_k", "any", "all", "count_nonzero", 
 
 
 def _is_override(name):
-    return not name.startswith("_") and name not in ("faces", "bind_face", "surely_in_range") and not name.endswith("_step")
+    rules = name.endswith("_step") or name == "step_down"  # of optimizers
+    return not (name.startswith("_") or rules or name in ("faces", "bind_face", "surely_in_range"))
 
 
 def _names():
