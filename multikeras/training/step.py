@@ -190,7 +190,8 @@ class Steps:
 
 def _takes_state(method: Any) -> bool:
     """Tell whether a step is written as `step(state, data)`; one that takes anything is called as Keras calls it there."""
-    if getattr(method, "__func__", None) is getattr(Steps, method.__name__, None):
+    function = getattr(method, "__func__", None)
+    if function is not None and function is getattr(Steps, function.__name__, None):
         return False  # ours do either, and write only what changes where the values are not handed to them
     parameters = inspect.signature(method).parameters.values()
     if any(p.kind is p.VAR_POSITIONAL for p in parameters) and len(parameters) <= 2:

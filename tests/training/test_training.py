@@ -1,11 +1,14 @@
 """fit, evaluate and predict: the same numbers however the steps are dispatched."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 import multikeras as mk
 from multikeras import backend, callbacks, layers
 from multikeras.random import host
+from multikeras.training.step import _takes_state
 
 pytestmark = pytest.mark.skipif(not backend.current.supports_gradients, reason="this backend computes no gradients")
 
@@ -396,3 +399,13 @@ def test_a_py_dataset_may_give_dicts_to_a_train_step_of_ones_own():
     model.compile("sgd")
     losses = model.fit(Dicts(), epochs=3, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
+
+
+def test_a_step_put_on_a_model_takes_state_by_its_signature():
+    def step(state, data):
+        raise NotImplementedError
+
+    model = mk.Sequential([mk.Input((2,)), layers.Dense(1)])
+    assert _takes_state(step)
+    assert _takes_state(partial(step))
+    assert not _takes_state(model.train_step)
