@@ -19,10 +19,11 @@ import numpy as np
 
 ROOM = 2**30
 SECONDS = 20
+"""Of the processor, so that a busy machine fails nothing. What waits for ever ends by the patience of the parent."""
 
 
 def too_slow(*_):
-    raise AssertionError(f"still loading after {SECONDS} seconds")
+    raise AssertionError(f"still loading after {SECONDS} seconds of the processor")
 
 
 def outcome(path: Path, model, expected: list | None) -> str:
@@ -30,7 +31,7 @@ def outcome(path: Path, model, expected: list | None) -> str:
 
     `expected` are the weights that a damaged file must give if it gives any.
     """
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         weights = mutations.load(path, model)
         same = expected is None or all(map(np.array_equal, weights, expected, itertools.repeat(True)))
@@ -46,7 +47,7 @@ def outcome(path: Path, model, expected: list | None) -> str:
     except OSError as error:
         return f"WRONG OSError {error}"
     except BaseException as error:
-        spent = time.perf_counter() - begin
+        spent = time.process_time() - begin
         return f"WRONG {type(error).__name__} {error} after {spent:.1f} s".replace("\n", " ")[:400]
 
 
@@ -59,16 +60,16 @@ def main(cases: int, first: int, *jobs: str) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    signal.signal(signal.SIGALRM, too_slow)
+    signal.signal(signal.SIGPROF, too_slow)
     for case in range(first, cases * len(jobs)):
         name, kind = jobs[case // cases].split("=")
         mutate = mutations.STRUCTURAL[name] if kind == "structural" else mutations.damaged
         (folder / name).write_bytes(mutate(files[name], random.Random(f"{name} {kind} {case % cases}")))
         expected = weights[name] if kind == "bytes" and not name.startswith("bare") else None
         print("begin", case, flush=True)
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         result = outcome(folder / name, model, expected)
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         print("end", case, result, f"({name} {kind} {case % cases})", flush=True)
         if case % cases == cases - 1:
             (folder / name).write_bytes(files[name])

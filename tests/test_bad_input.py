@@ -1,5 +1,7 @@
 """Every bad input gets an error that names the argument, what arrived and what to do, before any work is lost."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,20 @@ def test_a_metric_where_loss_weights_stand(model):
 def test_dtypes_without_a_common_one():
     with pytest.raises(TypeError, match="No common dtype.*string.*float32"):
         backend.dtypes.result_type("float32", "string")
+
+
+@pytest.mark.parametrize("name", ["exp", "softmax", "matmul", "sum", "searchsorted"])
+def test_ops_on_strings(name):
+    """Also where a framework has tensors of strings."""
+    if backend.current.name == "numpy" and name in ("sum", "searchsorted"):
+        return  # these it has for strings
+    tensors = 2 if name in ("matmul", "searchsorted") else 1
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: \\w+ holds strings"):
+        getattr(mk.ops, name)(*[np.array(["a", "b"])] * tensors)
+    with contextlib.suppress(ValueError):
+        words = backend.current.asarray(np.array(["a", "b"]))
+        with pytest.raises((ValueError, TypeError), match=f"^{name}: \\w+ holds strings"):
+            getattr(mk.ops, name)(*[words] * tensors)
 
 
 @pytest.mark.parametrize("units", [0, -1, "three", 2.5])

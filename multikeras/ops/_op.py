@@ -33,10 +33,13 @@ from multikeras.ops._sparse import RULES
 P = ParamSpec("P")
 R = TypeVar("R")
 _INNER = re.compile(r"^(\w+: )+")
+_OF_STRINGS = re.compile(r"(?i)string|[<|][US]\d")
+"""In a framework's own words: there the same call may fail for another reason than its strings."""
 _SCALARS = (bool, int, float, complex)
 _NUMBERS = frozenset((int, float))
 _SEQUENCES = frozenset((list, tuple))
 _PLAIN = frozenset((bool, int, float, str, type(None)))
+_NATIVES = frozenset((current.Tensor, *current.fast_types))
 
 registry: dict[str, Callable] = {}
 """Public ops by name: `registry["softmax"]`."""
@@ -54,7 +57,7 @@ def is_symbolic(x: Any) -> bool:
 def all_plain(arguments: Any) -> bool:
     """Tell whether there is no tensor among the arguments: at a glance, for the fast path."""
     for x in arguments:
-        if type(x) not in _PLAIN:
+        if type(x) not in _PLAIN and not (type(x) in _SEQUENCES and _PLAIN.issuperset(map(type, x))):
             return False
     return True
 
@@ -93,6 +96,10 @@ def convert_together(B: Backend, xs: Any, inexact: bool, saturate: bool = False)
     ]  # fmt: skip
 
 
+def _holds_strings(x: Any) -> bool:
+    return isinstance(x, str) or (hasattr(x, "dtype") and dtypes.standardize_dtype(x.dtype) == "string")
+
+
 class OpCall(Operation):
     """One op with its arguments that are not tensors: a node of a Functional model.
 
@@ -109,6 +116,11 @@ class OpCall(Operation):
     def __init__(self, name=None, **arguments):
         super().__init__(name=name or None)
         self.arguments = arguments
+
+    def __call__(self, *args, **kwargs):
+        if not kwargs and not self.arguments and not self.before and _NATIVES.issuperset(map(type, args)):
+            return self.public(*args)
+        return super().__call__(*args, **kwargs)
 
     def call(self, *tensors, **more):
         given = {**self.arguments, **more}
@@ -185,7 +197,7 @@ def _build(
         implementation = getattr(current, name) if direct else current.bind_face(function, current)
     parameters = list(inspect.signature(function).parameters.values())[1:]
     names = tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-    natives = frozenset((current.Tensor, *current.fast_types))
+    natives = _NATIVES
     native_inexact = current.native_inexact
     takes_numbers = name in current.takes_numbers
     sparse_rule = RULES.get(name) if current.supports_sparse else None
@@ -239,6 +251,11 @@ def _build(
                 raise better from error
             except Exception:  # the first error says more
                 return
+            if _OF_STRINGS.search(str(error)):
+                for parameter, x in zip(parameters, args[:tensors]):
+                    if any(map(_holds_strings, tree.flatten(x))):
+                        words = f"{name}: {parameter.name} holds strings, numbers are needed. Map strings to integers first."
+                        raise (ValueError if isinstance(error, ValueError) else TypeError)(words) from error
 
     def slow(*args, **kwargs):
         if len(args) < tensors and kwargs:
@@ -278,7 +295,16 @@ def _build(
             return slow(*args, **kwargs)
 
     elif tensors == 0:
-        wrapper = slow
+
+        def wrapper(*args, **kwargs) -> Any:
+            if all_plain(args) and all_plain(kwargs.values()):
+                try:
+                    return implementation(*args, **kwargs)
+                except Exception as error:
+                    refuse(error, args, kwargs)
+                    raise
+            return slow(*args, **kwargs)
+
     elif tensors == 1:
 
         def wrapper(*args, **kwargs) -> Any:
@@ -336,8 +362,9 @@ def _build(
     else:
 
         def wrapper(*args, **kwargs) -> Any:
-            if tensors == 3 == len(args) and not kwargs and promote:
-                a, b, c = args
+            plain = not kwargs or all_plain(kwargs.values())
+            if tensors == 3 <= len(args) and promote and plain and (len(args) == 3 or all_plain(args[3:])):
+                a, b, c = args[:3]
                 if type(b) is Variable:
                     b = b.value
                 if type(c) is Variable:
@@ -346,11 +373,11 @@ def _build(
                     dtype = a.dtype
                     if dtype == b.dtype == c.dtype and (not inexact or dtype in native_inexact):
                         try:
-                            return implementation(a, b, c)
+                            return implementation(a, b, c, *args[3:], **kwargs)
                         except Exception as error:
                             refuse(error, args, kwargs)
                             raise
-            if len(args) >= tensors and (not kwargs or all_plain(kwargs.values())):
+            if len(args) >= tensors and plain:
                 xs = args[:tensors]
                 if Variable in map(type, xs):
                     xs = tuple([x.value if type(x) is Variable else x for x in xs])
@@ -365,7 +392,7 @@ def _build(
                             raise
                     xs = [current.asarray(x, current.dtype(xs[0])) if type(x) in (float, int) else x for x in xs]
                     args = (*xs, *args[tensors:])
-                if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):
+                if all_native(xs, promote) and (not inexact or native_inexact.issuperset([x.dtype for x in xs])):
                     try:
                         return implementation(*args, **kwargs)
                     except Exception as error:

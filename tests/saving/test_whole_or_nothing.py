@@ -127,19 +127,43 @@ def test_a_step_of_the_writing_fails(tmp_path, monkeypatch, ending, name):
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
-def test_files_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch):
-    steps = []
-    fsync, replace = os.fsync, os.replace
+@pytest.mark.parametrize("ending", KILLED)
+def test_files_are_on_the_disk_before_they_get_their_name(tmp_path, monkeypatch, ending):
+    """Whatever takes a name was synced as it is, and the folder is synced before the next name is taken or `save` returns."""
+    on_disk, names_to_sync, taken = {}, set(), []
+    fsync, replace, rename, exchange = os.fsync, os.replace, os.rename, files._exchange
 
-    def name_of(descriptor):
-        return os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}"))
+    def version(path):
+        return os.stat(path).st_size, os.stat(path).st_mtime_ns
 
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(f"sync {name_of(fd)}"), fsync(fd)))
-    monkeypatch.setattr(os, "replace", lambda a, b: (steps.append("rename"), replace(a, b)))
-    save(model(1), tmp_path / "model.weights.h5")
-    assert len(steps) == 3
-    assert steps[0].startswith("sync model.weights.h5.tmp-")
-    assert steps[1:] == ["rename", f"sync {tmp_path.name}"]
+    def synced(descriptor):
+        fsync(descriptor)
+        path = os.readlink(f"/proc/self/fd/{descriptor}")
+        on_disk[path] = version(path)
+        names_to_sync.discard(path)
+
+    def taking(step):
+        def take(a, b):
+            a = Path(a)
+            assert ".tmp-" in a.name
+            assert not names_to_sync
+            for path in (a, *a.rglob("*")):
+                assert on_disk.get(str(path)) == version(path), path
+            done = step(a, b)
+            names_to_sync.add(str(Path(b).parent))
+            taken.append(Path(b).name)
+            return done
+
+        return take
+
+    path = place(tmp_path, ending)
+    save(model(1), path)
+    for owner, name, step in ((os, "replace", replace), (os, "rename", rename), (files, "_exchange", exchange)):
+        monkeypatch.setattr(owner, name, taking(step))
+    monkeypatch.setattr(os, "fsync", synced)
+    save(model(2), path)
+    assert taken[-1] == path.name
+    assert not names_to_sync
 
 
 @contextlib.contextmanager
