@@ -202,6 +202,8 @@ class SpecBackend(Backend):
     def concatenate(self, xs, axis):
         if len({x.ndim for x in xs}) > 1:
             _fail("concatenate", f"tensors differ in rank: {', '.join(str(x.shape) for x in xs)}.")
+        if not xs[0].ndim:
+            _fail("concatenate", "scalars have no axis to be joined along. Use `stack`.")
         axis = shapes.canonical_axis(axis, xs[0].ndim, "concatenate")
         what = f"dimensions other than axis {axis} of shapes {', '.join(str(x.shape) for x in xs)}"
         return Spec(
@@ -497,7 +499,7 @@ class SpecBackend(Backend):
     def jit(self, f, variables=None, compile="auto", pure=False):
         return f
 
-    def repeat(self, step, variables, compile="auto", pure=False, done=None):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None, result=None):
         return lambda xs, start, stop, *shared: step(_map(self._slice, xs), *shared)
 
     def eval_shape(self, f, *specs):

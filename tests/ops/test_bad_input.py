@@ -70,6 +70,7 @@ WRONG = {
     "squeeze": (lambda t: ops.squeeze(t(2, 3), 0), r"axis 0.*\(2, 3\)"),
     "expand_dims": (lambda t: ops.expand_dims(t(2, 3), 9), "axis=9"),
     "broadcast_to": (lambda t: ops.broadcast_to(t(2, 3), (5, 5)), r"\(2, 3\).*\(5, 5\)"),
+    "concatenate of scalars": (lambda t: ops.concatenate([t(), t()]), "no axis"),
     "concatenate": (lambda t: ops.concatenate([t(2, 3), t(3, 4)]), r"\(2, 3\), \(3, 4\)"),
     "stack": (lambda t: ops.stack([t(2, 3), t(4)]), "rank"),
     "split": (lambda t: ops.split(t(5), 2), "2"),
@@ -111,7 +112,7 @@ def test_wrong_arguments(name, make):
     if name in LATE and isinstance(make(2), KerasTensor):
         call(make)
         return
-    with pytest.raises((ValueError, TypeError), match=f"(?s)^.*{name}.*{says}"):
+    with pytest.raises((ValueError, TypeError), match=f"(?s)^.*{name.split()[0]}.*{says}"):
         call(make)
 
 
