@@ -9,6 +9,7 @@ Each begins with memory that was in use a moment ago, and the figures are median
 """
 
 import argparse
+import gc
 import importlib
 import json
 import os
@@ -104,18 +105,23 @@ def side(package, path, size, repeats):
     kept = []
     if whole:
         del model
+
+    def tidy():
+        kept.clear()
+        gc.collect()
+        warm(2 * size)
+
     before = memory("VmRSS")
     forget_peak()
 
     def load():
-        kept.clear()
         kept.append(K.saving.load_model(path) if whole else model.load_weights(path))
 
     load()
     peaks["load"] = (memory() - before + (0 if whole else size)) / size
     plain = lambda: plain_read(other, size)  # noqa: E731
-    found |= in_turn(repeats, lambda: warm(2 * size), plain_load=plain, load=load)
-    found |= in_turn(repeats, lambda: (warm(2 * size), forget(path, other)), plain_cold=plain, cold=load)
+    found |= in_turn(repeats, tidy, plain_load=plain, load=load)
+    found |= in_turn(repeats, lambda: (tidy(), forget(path, other)), plain_cold=plain, cold=load)
     print(json.dumps({"size": size, "peaks": peaks, "seconds": found}))
 
 

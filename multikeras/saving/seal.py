@@ -88,13 +88,17 @@ class _Guarded(Window):
         if i in self._left:
             _, offset, count, expected = self._entries[i]
             if (begin, end) == (offset, offset + count):
-                self.file.seek(begin)
+                self.file.seek(self.start + begin)
                 self._compare(i, sums.read(self.file, view)[1], expected)
                 self.position = end
                 return count
             if begin < offset + count:
-                self._compare(i, sums.of_file(self.file, offset, offset + count), expected)
+                self._compare(i, self._sum_of(i), expected)
         return super().readinto(buffer)
+
+    def _sum_of(self, i: int) -> int:
+        _, offset, count, _ = self._entries[i]
+        return sums.of_file(self.file, self.start + offset, self.start + offset + count)
 
     def _compare(self, i: int, found: int, expected: int) -> None:
         if found != expected:
@@ -108,8 +112,7 @@ class _Guarded(Window):
         if self.failure is not None:
             raise self.failure
         for i in list(self._left):
-            _, offset, count, expected = self._entries[i]
-            self._compare(i, sums.of_file(self.file, offset, offset + count), expected)
+            self._compare(i, self._sum_of(i), self._entries[i][3])
 
 
 def guarded(file: BinaryIO, name: str) -> Window | None:

@@ -19,13 +19,15 @@ class Window(io.RawIOBase):
     the file is closed, or later).
 
     Args:
-        file: The file around it; it stays open when the window is closed.
+        file: The file around it, or a window of one; it stays open when the window is closed.
         start: Where the window begins.
         size: Its bytes, for reading; None for one that grows with what is written.
         name: What errors call it.
     """
 
     def __init__(self, file: BinaryIO, start: int, size: int | None, name: str):
+        if isinstance(file, Window) and size is not None:
+            file, start = file.file, file.start + start  # data goes straight from the file to where it is wanted
         self.file, self.start, self.size, self.name = file, start, size, name
         self.position = 0
         self.failure: BaseException | None = None

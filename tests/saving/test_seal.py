@@ -91,6 +91,20 @@ def test_sums_put_together():
     assert sums.read(file, buffer) == (len(data), zlib.crc32(data))
 
 
+@pytest.mark.parametrize("length", [1000, 2 * sums._SHARE, 3 * sums._SHARE + 12345])
+def test_sums_of_what_is_read_from_the_disk(tmp_path, length):
+    data = np.random.default_rng(2).bytes(length + 7)
+    path = tmp_path / "data"
+    path.write_bytes(data)
+    with open(path, "rb") as file:
+        for start, there in ((7, length), (length // 2, length + 7 - length // 2)):
+            buffer = memoryview(bytearray(length))
+            file.seek(start)
+            assert sums.read(file, buffer) == (there, zlib.crc32(buffer))
+            assert bytes(buffer[:there]) == data[start : start + there] and not any(buffer[there:])
+            assert file.tell() == start + there
+
+
 def test_sums_of_what_was_written_follow_later_writes():
     r = np.random.default_rng(1)
     file = io.BytesIO()
