@@ -6,7 +6,7 @@ known after it was traced once; if it touched some that were not handed in, it i
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax._src.array import ArrayImpl  # the only spelling that does not start a device at import
 
 from multikeras.backend import dtypes
+from multikeras.backend._jax_compiled import AS_THEY_ARE, Compiled, Outcome, Touched, join, read, write
 from multikeras.backend.interface import Backend
-from multikeras.backend.scope import Scope, SymbolicScope, stack
+from multikeras.backend.scope import Scope, SymbolicScope
 from multikeras.backend.shapes import Spec
 
 
@@ -31,10 +31,6 @@ class Names(dict):
 
 
 dtype_names = Names()
-
-
-_AS_THEY_ARE = frozenset(map(np.dtype, ("float32", "int32", "uint32", "bool", "uint8", "int8", "float16")))
-"""Numpy arrays that compiled functions take without a change of dtype: faster than those made arrays of JAX before."""
 WIDE = frozenset(("float64", "int64", "uint64", "complex128"))
 
 
@@ -59,35 +55,9 @@ class JaxVariable:
         return self.value  # type: ignore[attr-defined]
 
 
-def _read(variable: Any) -> Any:
-    """Return the value of a Variable as scopes redirect it, never cast."""
-    redirect = stack.redirect
-    if redirect is not None:
-        value = redirect.get(variable)
-        if value is not None:
-            return value
-    return variable._store
-
-
-def _write(variable: Any, value: Any) -> None:
-    """Write a value that already has the dtype and shape of the Variable."""
-    redirect = stack.redirect
-    if redirect is not None:
-        redirect.set(variable, value)
-    else:
-        variable._store = value
-
-
 def _write_all(variables=(), values=()) -> None:
     for variable, value in zip(variables, values):
-        _write(variable, value)
-
-
-class _Touched(Exception):
-    """Variables that a traced function touched without having been given them."""
-
-    def __init__(self, variables):
-        self.variables = variables
+        write(variable, value)
 
 
 class _Convolves(Exception):
@@ -100,7 +70,7 @@ def _carrying(attempt: Callable, variables=()) -> Any:
     while True:
         try:
             return attempt(carried)
-        except _Touched as touched:
+        except Touched as touched:
             carried = carried + touched.variables
 
 
@@ -108,38 +78,12 @@ def _values_after(inner: Scope, carried: list) -> list:
     """Return the values of the Variables carried into a scope, refusing writes of others."""
     known = set(map(id, carried))
     if missing := [v for i, v in inner.written.items() if i not in known]:
-        raise _Touched(missing)
+        raise Touched(missing)
     return [inner.current_value(v) for v in carried]
-
-
-@jax.tree_util.register_pytree_node_class
-class _Outcome:
-    """Arrays that leave a traced function, beside what is known of them when it is traced."""
-
-    __slots__ = ("arrays", "form")
-
-    def __init__(self, arrays, form):
-        self.arrays, self.form = arrays, form
-
-    def tree_flatten(self):
-        return self.arrays, self.form
-
-    @classmethod
-    def tree_unflatten(cls, form, arrays):
-        return cls(arrays, form)
 
 
 def _is_array(x: Any) -> bool:
     return isinstance(x, (jax.Array, np.ndarray, np.generic, JaxVariable))
-
-
-def _join(form: tuple, arrays: Sequence) -> Any:
-    """Return the tree that `JaxBackend._split` took apart, with other arrays."""
-    structure, statics = form
-    leaves = list(arrays)
-    for i, leaf in statics:
-        leaves.insert(i, leaf)
-    return jax.tree.unflatten(structure, leaves)
 
 
 def _cotangent(backend, gradient, x):
@@ -147,71 +91,6 @@ def _cotangent(backend, gradient, x):
     if not dtypes.is_inexact(dtype_names[x.dtype]):
         return np.zeros(x.shape, jax.dtypes.float0)
     return jnp.zeros(x.shape, x.dtype) if gradient is None else backend.asarray(gradient, dtype_names[x.dtype])
-
-
-class _Compiled:
-    """A function of trees that reads and writes Variables, compiled for each kind of arguments."""
-
-    def __init__(self, backend, f, variables):
-        self.backend, self.f = backend, f
-        self.variables = list({id(v): v for v in variables}.values())
-        self.index = {id(v): i for i, v in enumerate(self.variables)}
-        self.programs: dict[Any, Callable] = {}
-        self.attempts = 0
-        functools.update_wrapper(self, f)
-
-    def __call__(self, *args, **kwargs):
-        leaves, structure = jax.tree.flatten((args, kwargs))
-        statics = ()
-        for leaf in leaves:
-            if type(leaf) is not ArrayImpl and not (type(leaf) is np.ndarray and leaf.dtype in _AS_THEY_ARE):
-                leaves, (structure, statics) = self.backend._split((args, kwargs))
-                break
-        form = structure, statics
-        key = structure, statics, tuple([type(s[1]) for s in statics]), stack.autocast
-        try:
-            program = self.programs.get(key)
-        except TypeError as error:
-            raise TypeError(f"jit: arguments must be tensors or hashable, got {[s[1] for s in statics]!r}.") from error
-        if program is None:
-            program = self.programs[key] = jax.jit(functools.partial(self._trace, form))
-        variables = self.variables
-        while True:
-            if stack.redirect is None:
-                values = [v._store for v in variables]
-            else:
-                values = [_read(v) for v in variables]
-            try:
-                outcome = program(values, leaves)
-                break
-            except _Touched as touched:
-                self.attempts += 1
-                self.index.update((id(v), len(variables) + i) for i, v in enumerate(touched.variables))
-                variables.extend(touched.variables)
-        (form, written), arrays = outcome.form, outcome.arrays
-        count = len(arrays) - len(written)
-        if stack.redirect is None:
-            for i, value in zip(written, arrays[count:]):
-                variables[i]._store = value
-        else:
-            for i, value in zip(written, arrays[count:]):
-                _write(variables[i], value)
-        structure, statics = form
-        return _join(form, arrays[:count]) if statics else structure.unflatten(arrays[:count])
-
-    def _trace(self, form, values, leaves):
-        args, kwargs = _join(form, leaves)
-        with Scope(zip(self.variables, values)) as inner:
-            inner.read = {}
-            result = self.f(*args, **kwargs)
-        missing = [v for i, v in {**inner.read, **inner.written}.items() if i not in self.index]
-        # What is still new after some turns is made anew by each call of `f` and dies with it.
-        if missing and self.attempts < 4:
-            raise _Touched(missing)
-        arrays, form = self.backend._split(result)
-        written = [v for i, v in inner.written.items() if i in self.index]
-        after = [inner.current_value(v) for v in written]
-        return _Outcome([*arrays, *after], (form, tuple(self.index[id(v)] for v in written)))
 
 
 class JaxPrograms(Backend):
@@ -232,12 +111,16 @@ class JaxPrograms(Backend):
             def branch(f):
                 return lambda values: self._pure(f, carried, values)
 
-            before = [_read(v) for v in carried]
+            before = [read(v) for v in carried]
             return self._finish(lax.cond(predicate, branch(true_fn), branch(false_fn), before), carried)
 
         return _carrying(attempt)
 
     def while_loop(self, condition, body, state, maximum_iterations):
+        return self._while_loop(condition, body, state, maximum_iterations)
+
+    def _while_loop(self, condition, body, state, maximum_iterations=None, variables=()):
+        """Do the same; the body is traced once where it writes only `variables`."""
         state = self._tensors(tuple(state))
         structure = jax.tree.structure(state)
 
@@ -255,12 +138,12 @@ class JaxPrograms(Backend):
                 state, values = self._step(lambda: body(*state), structure, carried, values, written)
                 return count + 1, state, values
 
-            before = jnp.zeros((), "int32"), state, [_read(v) for v in carried]
+            before = jnp.zeros((), "int32"), state, [read(v) for v in carried]
             _, after, values = lax.while_loop(goes_on, step, before)
             _write_all(*zip(*((v, value) for v, value in zip(carried, values) if id(v) in written)))
             return after
 
-        return _carrying(attempt)
+        return _carrying(attempt, variables)
 
     def scan(self, f, init, xs, length, reverse=False, unroll=1):
         return self._scan(f, init, xs, length, reverse, unroll)
@@ -282,7 +165,7 @@ class JaxPrograms(Backend):
                 (state, _), values = self._step(run, structure, carried, loop[1], written)
                 return (state, values), ys[0]
 
-            before = init, [_read(v) for v in carried]
+            before = init, [read(v) for v in carried]
             (after, values), ys = lax.scan(step, before, xs, length, reverse=reverse, unroll=unroll)
             _write_all(*zip(*((v, value) for v, value in zip(carried, values) if id(v) in written)))
             return after, ys
@@ -296,7 +179,7 @@ class JaxPrograms(Backend):
                     y = self._tensors(f(x))
                 return y, _values_after(inner, carried)
 
-            before = [_read(v) for v in carried]
+            before = [read(v) for v in carried]
             ys, values = jax.vmap(one, in_axes=(0, None), out_axes=(0, None))(self._tensors(xs), before)
             _write_all(carried, values)
             return ys
@@ -309,7 +192,7 @@ class JaxPrograms(Backend):
             arrays, form = self._split(args)
 
             def with_rule(*arrays):
-                output, grad = f(*_join(form, arrays), **kwargs)
+                output, grad = f(*join(form, arrays), **kwargs)
 
                 def rule(upstream):
                     grads = grad(*upstream) if isinstance(upstream, tuple) else grad(upstream)
@@ -331,10 +214,10 @@ class JaxPrograms(Backend):
 
             def attempt(carried):
                 def pure(values, arrays):
-                    args, kwargs = _join(form, arrays)
+                    args, kwargs = join(form, arrays)
                     return self._pure(lambda: f(*args, **kwargs), carried, values)
 
-                return self._finish(jax.checkpoint(pure)([_read(v) for v in carried], arrays), carried)
+                return self._finish(jax.checkpoint(pure)([read(v) for v in carried], arrays), carried)
 
             return _carrying(attempt)
 
@@ -353,17 +236,17 @@ class JaxPrograms(Backend):
         return [self.asarray(leaf) for leaf in leaves if _is_array(leaf)], (structure, statics)
 
     def _pure(self, f, carried, values):
-        """Return the `_Outcome` of `f()` with the Variables `carried` redirected to `values`."""
+        """Return the `Outcome` of `f()` with the Variables `carried` redirected to `values`."""
         with Scope(zip(carried, values)) as inner:
             result = f()
         arrays, form = self._split(result)
-        return _Outcome([*arrays, *_values_after(inner, carried)], form)
+        return Outcome([*arrays, *_values_after(inner, carried)], form)
 
     def _finish(self, outcome, carried):
         """Write the Variables `carried` and return the result of `_pure`."""
         count = len(outcome.arrays) - len(carried)
         _write_all(carried, outcome.arrays[count:])
-        return _join(outcome.form, outcome.arrays[:count])
+        return join(outcome.form, outcome.arrays[:count])
 
     def _step(self, run, structure, carried, values, written=None):
         """Return what one turn of a loop makes of its state, nested as before, and of the Variables carried along."""
@@ -389,13 +272,13 @@ class JaxPrograms(Backend):
                 seen["read"], seen["written"] = inner.read, list(inner.written.values())
                 return self.asarray(loss), (arrays, [inner.current_value(v) for v in seen["written"]])
 
-            values = [_read(v) for v in floating]
+            values = [read(v) for v in floating]
             with _precision_of(values):
                 (loss, (arrays, written)), grads = jax.value_and_grad(pure, has_aux=True)(values)
             _write_all(seen["written"], written)
             by_id = {id(v): g for v, g in zip(floating, grads) if id(v) in seen["read"]}
             grads = [by_id.get(id(v)) for v in variables]
-            return ((loss, _join(seen["form"], arrays)) if has_aux else loss), grads
+            return ((loss, join(seen["form"], arrays)) if has_aux else loss), grads
 
         return run
 
@@ -436,12 +319,14 @@ class JaxPrograms(Backend):
         return result, directions
 
     def jit(self, f, variables=None, compile="auto", pure=False):
-        return _Compiled(self, f, variables or ())
+        return Compiled(self, f, variables or (), quickly=pure)
 
     def argument(self, x):
-        return x if type(x) is np.ndarray and x.dtype in _AS_THEY_ARE else self.asarray(x)
+        return x if type(x) is np.ndarray and x.dtype in AS_THEY_ARE else self.asarray(x)
 
-    def repeat(self, step, variables, compile="auto", pure=False, done=None):
+    results_with_steps = True
+
+    def repeat(self, step, variables, compile="auto", pure=False, done=None, result=None):
         variables = list({id(v): v for v in variables}.values())
 
         def slice_of(xs, i):
@@ -453,17 +338,17 @@ class JaxPrograms(Backend):
                 return (i + 1,)
 
             before = self.convolutions
-            done = self.while_loop(lambda i: i < stop, one, (start,), None)
+            done = self._while_loop(lambda i: i < stop, one, (start,), variables=variables)
             # XLA on CPU runs convolutions inside loops on one thread, tens of times slower.
             if self.convolutions > before and jax.default_backend() == "cpu":
                 raise _Convolves
-            return done
+            return done if result is None else result()
 
         def turn(xs, i, shared):
             step(slice_of(xs, i), *shared)
-            return i
+            return i if result is None else result()
 
-        whole, single = self.jit(many, variables), self.jit(turn, variables)
+        whole, single = (Compiled(self, f, variables, quickly=pure, cuts=True) for f in (many, turn))
         loops = False
 
         def run(xs, start, stop, *shared):
@@ -516,7 +401,7 @@ class JaxPrograms(Backend):
                     given[i] = x
                 with SymbolicScope():
                     result = f(*jax.tree.unflatten(structure, given))
-                return _Outcome(*self._split(result))
+                return Outcome(*self._split(result))
 
             shapes = ([size if d is None else d for d in leaves[i].shape] for i in places)
             arrays = [jax.ShapeDtypeStruct(shape, leaves[i].dtype) for i, shape in zip(places, shapes)]
@@ -529,7 +414,7 @@ class JaxPrograms(Backend):
             Spec([d if d == e else None for d, e in zip(a.shape, b.shape)], dtype_names[a.dtype])
             for a, b in zip(small.arrays, large.arrays)
         ]
-        return _join(small.form, outputs)
+        return join(small.form, outputs)
 
     def observe(self, x, see):
         if isinstance(x, jax.core.Tracer):

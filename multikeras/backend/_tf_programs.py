@@ -403,7 +403,7 @@ class Programs(Backend):
 
         return run
 
-    def repeat(self, step, variables, compile="auto", pure=False, done=None):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None, result=None):
         def many(xs, start, stop, shared):
             def one(i):
                 step(nest.map_structure(lambda x: None if x is None else tf.gather(x, i), xs), *shared)

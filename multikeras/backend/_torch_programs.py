@@ -382,7 +382,7 @@ class TorchPrograms(Backend):
 
         return call
 
-    def repeat(self, step, variables, compile="auto", pure=False, done=None):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None, result=None):
         one = self.jit(step, variables, compile)
         recordings: dict = {}
         seconds = 0.0

@@ -58,6 +58,8 @@ class Backend:
     """Whether the framework has sparse tensors, made of the parts that `sparse_parts` returns."""
     compiles_by_default: ClassVar[bool] = True
     """What `jit_compile="auto"` of a model comes to."""
+    results_with_steps: ClassVar[bool] = False
+    """Whether `repeat` computes its `result` together with the steps, rather than a program of its own."""
     variables_in_place: ClassVar[bool] = False
     """Whether `assign` changes the native store (else it returns a new one, and `jit` lifts variables)."""
     traces: ClassVar[bool] = True
@@ -538,7 +540,7 @@ class Backend:
 
     def repeat(
         self, step: Callable, variables: Sequence[Any], compile: bool | str = "auto", pure: bool = False,
-        done: int | None = None,
+        done: int | None = None, result: Callable | None = None,
     ) -> Callable:  # fmt: skip
         """Return a function `run(xs, start, stop, *shared)` of many steps in one dispatch.
 
@@ -549,6 +551,7 @@ class Backend:
         A `pure` step does nothing but compute on tensors, the same each time: what it did once may be repeated without
         asking Python again, also by a framework that otherwise runs it each time. `done`: how many such steps made `variables`
         what they are; a compiler that takes long may leave out the first ones, the same in a run that was interrupted.
+        Where `results_with_steps`, the same dispatch computes `result()` after the last step, which is then what is returned.
         """
         raise NotImplementedError
 

@@ -454,7 +454,7 @@ class NumpyBackend(Backend):
     def jit(self, f, variables=None, compile="auto", pure=False):
         return f
 
-    def repeat(self, step, variables, compile="auto", pure=False, done=None):
+    def repeat(self, step, variables, compile="auto", pure=False, done=None, result=None):
         def many(xs, start, stop, *shared):
             for i in range(start, stop):
                 step(_map(lambda x, i=i: np.asarray(x[i]), xs), *shared)

@@ -70,6 +70,8 @@ class Programs:
         """Kinds of arrays that were found to fit the model."""
         self.seconds_per_step: dict[str, float] = {}
         self.kept: dict[str, Kept] = {}
+        self.last: dict[str, Any] = {}
+        """The values of the metrics after the last chunk of a step, where the program of the chunk computes them."""
         self.usual: dict[str, list] = {}
         """The kind of batches that each step groups, once it has seen one."""
         self.chunkless: set[str] = set()
@@ -139,6 +141,7 @@ class Programs:
             self.compiled[key] = current.repeat(
                 one, self.model._state_of_training(), compile=self._compile_option(), pure=is_pure(self.model),
                 done=None if optimizer is None else int(current.to_numpy(current.asarray(optimizer.iterations))),
+                result=self.model.get_metrics_result if kept is None and current.results_with_steps else None,
             )  # fmt: skip
         return self.compiled[key]
 
@@ -151,7 +154,9 @@ class Programs:
 
     def logs(self, step: str) -> Any:
         """Return the logs of the last step of a chunk."""
-        return self.kept[step].logs() if step in self.kept else self.results()()
+        if step in self.kept:
+            return self.kept[step].logs()
+        return self.last.get(step) or self.results()()
 
     def run_chunk(self, step: str, order, start: int, stop: int, *arrays) -> bool:
         """Run steps `start` to `stop`, and learn how long one takes; False if the logs of this step cannot leave a chunk.
@@ -170,6 +175,8 @@ class Programs:
             self.chunkless.add(step)
             return False
         current.synchronize(done)
+        if current.results_with_steps and step not in self.kept:
+            self.last[step] = done
         if not fresh:
             self.seconds_per_step[step] = (time.perf_counter() - began) / (stop - start)
         return True
