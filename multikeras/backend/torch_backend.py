@@ -547,10 +547,13 @@ class TorchBackend(TorchPrograms):
 
     def conv_plus(self, x, kernel, bias, strides, padding, dilation, groups, data_format):
         x, window, strides, padding, dilation = _framed(x, kernel.shape[:-2], strides, padding, dilation, data_format)
-        pairs = _pairs(x.shape[2:], window, strides, padding, dilation)
-        if any(low != high for low, high in pairs):
-            x = _padded(x, [(max(low - high, 0), max(high - low, 0)) for low, high in pairs])
-        y = _CONV[x.ndim](x, _kernel(kernel), bias, strides, list(map(min, pairs)), dilation, groups)
+        both = 0
+        if padding != "valid":
+            pairs = _pairs(x.shape[2:], window, strides, padding, dilation)
+            both = list(map(min, pairs))
+            if both != list(map(max, pairs)):
+                x = _padded(x, [(max(low - high, 0), max(high - low, 0)) for low, high in pairs])
+        y = _CONV[x.ndim](x, _kernel(kernel), bias, strides, both, dilation, groups)
         return _unframed(y, kernel.ndim, data_format)
 
     def conv_transpose(self, x, kernel, strides, padding, output_padding, dilation, data_format):
@@ -576,6 +579,8 @@ class TorchBackend(TorchPrograms):
     def max_pool(self, x, window, strides, padding, data_format):
         rank = x.ndim
         x, window, strides, padding, _ = _framed(x, window, strides, padding, (1,) * len(window), data_format)
+        if padding == "valid" and x.dtype in INEXACT:
+            return _unframed(_MAX_POOL[x.ndim](x, window, strides), rank, data_format)
         pairs = _pairs(x.shape[2:], window, strides, padding)
         apply = functools.partial(_MAX_POOL[x.ndim], kernel_size=window, stride=strides)
         dtype = x.dtype

@@ -3,9 +3,11 @@
 import difflib
 import inspect
 import threading
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+from multikeras import ops
 from multikeras.backend import current
 from multikeras.backend.shapes import Spec
 from multikeras.core import tree
@@ -91,6 +93,24 @@ calls = _Calls()
 def is_tensor_like(x: Any) -> bool:
     """Tell whether `x` is a native tensor, dense or sparse, or a shape without data."""
     return isinstance(x, Spec) or current.is_tensor(x) or current.is_sparse(x)
+
+
+def kind_of(args: Sequence) -> tuple | None:
+    """Return dtypes and shapes of arguments that are native tensors or lists of them; None if one is something else."""
+    kind: list = []
+    for x in args:
+        if type(x) is current.Tensor:
+            kind += x.dtype, x.shape
+        elif type(x) is list and (inside := kind_of(x)):
+            kind.append(inside)
+        else:
+            return None
+    return tuple(kind) or None
+
+
+def in_dtype(x: Any, dtype: str) -> Any:
+    """Return `x` cast to `dtype`; nothing is called for a tensor that has it."""
+    return x if type(x) is current.Tensor and current.dtype(x) == dtype else ops.cast(x, dtype)
 
 
 def has_tensors(value: Any) -> bool:

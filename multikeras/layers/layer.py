@@ -251,24 +251,24 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         raise NotImplementedError(f"Layer {type(self).__name__} does not define call().")
 
     def __call__(self, *args, **kwargs):
-        if self._fast and len(args) == 1 and (not kwargs or kwargs.keys() == _TRAINING):
-            x = args[0]
-            if type(x) is _NATIVE and not masks.in_use and (x.dtype, x.shape) in self._approved:
+        if self._fast and not masks.in_use and (not kwargs or kwargs.keys() == _TRAINING):
+            x = args[0] if len(args) == 1 else None
+            if ((x.dtype, x.shape) if type(x) is _NATIVE else _call.kind_of(args)) in self._approved:
                 context, stack = calls.context, scope.stack
                 if stack.autocast is None and (context is not None or not _Losses.in_use):
                     if kwargs:
-                        return self._told_call(x, **kwargs)
+                        return self._told_call(args, **kwargs)
                     if self._plan.takes_training:
                         training = context.training if context is not None else None
-                        return self.call(x, training=self._plan.training_default if training is None else training)
-                    return self.call(x)
+                        return self.call(*args, training=self._plan.training_default if training is None else training)
+                    return self.call(*args)
         return self._full_call(args, kwargs)
 
-    def _told_call(self, x, training):
-        """Return `call(x)`, an input that is approved, with `training` for this layer and for those inside."""
+    def _told_call(self, args, training):
+        """Return `call(*args)`, inputs that are approved, with `training` for this layer and for those inside."""
         context, plan = calls.context, self._plan
         if plan.variadic:  # takes it as it is, None too
-            return self._full_call((x,), {"training": training})
+            return self._full_call(args, {"training": training})
         outermost = context is None
         if outermost:
             context = calls.context = CallContext(self)
@@ -277,7 +277,7 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             training = plan.training_default if saved is None else saved
         context.training = training
         try:
-            return self.call(x, training=training) if plan.takes_training else self.call(x)
+            return self.call(*args, training=training) if plan.takes_training else self.call(*args)
         finally:
             context.training = saved
             if outermost:
@@ -404,9 +404,10 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         return current.remat(layer_call)
 
     def _consider_fast(self, args, kwargs, training) -> None:
-        """Let later calls with such an input go straight to `call`."""
+        """Let later calls with such inputs go straight to `call`."""
         more = [k for k in kwargs if k != "training"]
-        if len(args) != 1 or more or type(args[0]) is not _NATIVE or masks.in_use or self._remat_mode is not None:
+        kind = None if more or not current.hashable_shapes else _call.kind_of(args)
+        if kind is None or masks.in_use or self._remat_mode is not None:
             return
         policy = self._policy_here
         if (policy.compute_dtype != policy.variable_dtype or self.activity_regularizer is not None
@@ -414,8 +415,8 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             return
         if len(self._approved) >= _MOST_APPROVED:
             self._approved.clear()
-        self._approved.add((args[0].dtype, args[0].shape))
-        self._fast = current.hashable_shapes
+        self._approved.add(kind)
+        self._fast = True
 
     def _convert_input(self, x):
         """Return an input as a tensor, floats in the compute dtype if this layer casts."""

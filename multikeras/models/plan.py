@@ -86,46 +86,68 @@ class Plan:
     def __init__(self, graph: Graph):
         slots = {id(x): i for i, x in enumerate(graph.inputs)}
         inputs = {id(node_of(x)) for x in graph.inputs}
-        self.steps: list[tuple[Operation, int | None, Callable | None, int | list[int]]] = []
+        self.steps: list[tuple[Operation, Any, dict, Callable, int | list[int], list[int]]] = []
         self.says_training = False
+        last_read: dict[int, int] = {}
         for node in graph.nodes:
             if id(node) in inputs or node.is_input:
                 continue
-            reads = node.args, node.kwargs
-            single = slots[id(node.args[0])] if _is_single(node) else None
             self.says_training |= "training" in node.kwargs
-            fill = None if single is not None else _template(reads, slots)
+            last_read |= {slots[id(x)]: len(self.steps) for x in node.inputs}
+            reads, fill = _slots_read(node, slots), _template((node.args, node.kwargs), slots)
             writes = []
             for x in node.outputs:
                 writes.append(slots.setdefault(id(x), len(slots)))
-            self.steps.append((node.operation, single, fill, writes[0] if len(writes) == 1 else writes))
+            self.steps.append((node.operation, reads, node.kwargs, fill, writes[0] if len(writes) == 1 else writes, []))
         self.outputs = [slots[id(x)] for x in graph.outputs]
         self.size = len(slots)
+        for slot, step in last_read.items():
+            if slot not in self.outputs:
+                self.steps[step][-1].append(slot)
 
     def run(self, inputs: Sequence[Any], call: Callable | None = None, training: bool | None = None) -> list:
-        """Return the outputs for `inputs`.
+        """Return the outputs for `inputs`; values that nobody reads any more are let go.
 
         `call(operation, *args, **kwargs)` replaces calling operations; `training` replaces the one a layer was called with.
         """
         values = [*inputs, *[None] * (self.size - len(inputs))]
-        for operation, single, fill, writes in self.steps:
-            if single is not None and call is None:
-                result = operation(values[single])
-            else:
-                args, kwargs = ((values[single],), {}) if fill is None else fill(values)
+        for operation, reads, told, fill, writes, done in self.steps:
+            if reads is None or call is not None or (told and training is not None):
+                args, kwargs = fill(values)
                 if training is not None and "training" in kwargs:
                     kwargs["training"] = training
                 result = operation(*args, **kwargs) if call is None else call(operation, *args, **kwargs)
+                del args, kwargs
+            elif type(reads) is int:
+                result = operation(values[reads], **told)
+            else:
+                result = operation(*[values[i] if type(i) is int else [values[j] for j in i] for i in reads], **told)
             if type(writes) is int:
                 values[writes] = result if not isinstance(result, (list, tuple, dict)) else tree.flatten(result)[0]
             else:
                 for slot, value in zip(writes, tree.flatten(result)):
                     values[slot] = value
+            for slot in done:
+                values[slot] = None
         return [values[i] for i in self.outputs]
 
 
-def _is_single(node: Node) -> bool:
-    return len(node.args) == 1 and not node.kwargs and isinstance(node.args[0], KerasTensor)
+_CONSTANTS = frozenset((bool, int, float, str, type(None)))
+
+
+def _slots_read(node: Node, slots: dict[int, int]) -> Any:
+    """Return the slot that a call takes; a list of them, and of lists, for several; None where it takes anything else."""
+    reads: list = []
+    for x in node.args:
+        if isinstance(x, KerasTensor):
+            reads.append(slots[id(x)])
+        elif type(x) is list and x and all(isinstance(i, KerasTensor) for i in x):
+            reads.append([slots[id(i)] for i in x])
+        else:
+            return None
+    if not reads or any(type(x) not in _CONSTANTS for x in node.kwargs.values()):
+        return None
+    return reads[0] if len(reads) == 1 and type(reads[0]) is int else reads
 
 
 def _template(arguments: Any, slots: dict[int, int]) -> Callable:

@@ -1,13 +1,15 @@
 """Functions of targets computed block by block, in memory that grows with their number, not with its square."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from multikeras.backend import shapes
 from multikeras.backend.interface import Array, Backend
 
 
 def by_blocks(
-    B: Backend, f: Callable[..., Array], size: int, cut: Sequence[tuple[Any, int]], whole: Sequence[Any] = (), axis: int = 1
+    B: Backend, f: Callable[..., Array], size: Any, cut: Sequence[tuple[Any, int]], whole: Sequence[Any] = (), axis: int = 1
 ) -> Array:
     """Return `f(first, *blocks, *whole)` of blocks of `size` targets, one after the other, put together along `axis`.
 
@@ -15,20 +17,27 @@ def by_blocks(
 
     Args:
         f: Its first argument is the number of the block's first target, a scalar tensor.
-        size: Targets of a block.
+        size: Targets of a block, a scalar tensor where their number is one.
         cut: What is cut into blocks, each with its axis of targets; None and what has size 1 there is given as it is.
         whole: More arguments, None among them.
     """
     # Gradients of variables read inside a loop are not TensorFlow's strength.
     cut, whole = [(x if x is None else B.read(x), along) for x, along in cut], [x if x is None else B.read(x) for x in whole]
-    targets = max(x.shape[along] for x, along in cut if x is not None)
-    blocks = -(-targets // size)
+    sizes = [B.shape(x)[along] for x, along in cut if x is not None]
+    unknown = not all(isinstance(n, int) for n in (size, *sizes))
+    # What is cut first has all targets; of the rest one of unknown size may have one for all of them.
+    targets = sizes[0] if unknown else max(sizes)
+    if unknown:
+        # TensorFlow's gradient of a loop inside a branch loses a tensor that comes in twice.
+        whole = [x if x is None else B.reshape(x, B.shape(x)) for x in whole]
+        cut = [(x if x is None or isinstance(B.shape(x)[i], int) else _spread(B, x, i, targets), i) for x, i in cut]
+    blocks = (targets + size - 1) // size
     varying = [x is not None and x.shape[along] != 1 for x, along in cut]
 
     def stacked(x, along):
         """Return the blocks along an axis of `x`, stacked in front."""
-        x = B.pad(x, [(0, (blocks * size - targets) * (i == along)) for i in range(len(x.shape))])
-        sizes = B.shape(x)
+        sizes = B.shape(x)  # before it is padded: by a number that is not known, nothing is known of the result
+        x = B.pad(x, [(0, blocks * size - targets if i == along else 0) for i in range(len(sizes))])
         x = B.reshape(x, (*sizes[:along], blocks, size, *sizes[along + 1 :]))
         return B.transpose(x, (along, *(i for i in range(len(sizes) + 1) if i != along)))
 
@@ -44,3 +53,23 @@ def by_blocks(
     sizes = B.shape(out)
     out = B.reshape(out, (*sizes[:axis], blocks * size, *sizes[axis + 2 :]))
     return B.getitem(out, (*(slice(None),) * axis, slice(0, targets)))
+
+
+def _spread(B: Backend, x: Array, axis: int, size: Any) -> Array:
+    """Return `x` with `size` entries along an axis where it has as many, or one."""
+    sizes = list(B.shape(x))
+    sizes[axis] = size
+    return B.broadcast_to(x, sizes)
+
+
+def unknown_block_size(B: Backend, targets: Any, *a_target: Any) -> tuple[Array, Array]:
+    """Return whether all targets can be taken at once, and how many of a block, of sizes that a graph knows only as it runs.
+
+    Args:
+        targets: Their number.
+        a_target: Sizes whose product is how many numbers one takes.
+    """
+    each = math.prod(B.cast(B.asarray(n), "int64") for n in a_target)
+    targets = B.cast(B.asarray(targets), "int64")
+    size = B.minimum(B.maximum(shapes.A_BLOCK // B.maximum(each, B.asarray(1, "int64")), B.asarray(1, "int64")), targets)
+    return each * targets <= shapes.MOST_AT_ONCE, B.cast(B.maximum(size, B.asarray(1, "int64")), "int32")

@@ -5,7 +5,7 @@ import functools
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import block_size, known
 from multikeras.ops._op import convert, op
-from multikeras.ops.blocks import by_blocks
+from multikeras.ops.blocks import by_blocks, unknown_block_size
 
 
 @op(tensors=3, promote=True, inexact=True)
@@ -50,19 +50,33 @@ def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None
     query = query * (B.asarray(scale, dtype) if isinstance(scale, float) else B.cast(convert(B, scale), dtype))
     bias = None if bias is None else B.cast(convert(B, bias), wide)
     allowed = None if mask is None else B.cast(convert(B, mask), "bool")
+    at_once = functools.partial(_at_once, B, soft_cap=attn_logits_soft_cap)
+
+    def in_blocks(rows, block):
+        cut = [(query, 1), (_of_rank_4(B, bias), 2), (_of_rank_4(B, allowed), 2)]
+        return by_blocks(B, functools.partial(_block, B, is_causal, block), rows, cut, [key, value])
+
+    if B.has_values and (B.is_tensor(target) or B.is_tensor(source)):
+        few, rows = unknown_block_size(B, target, batch, heads, source)
+        return B.cond(few, lambda: at_once(query, key, value, bias, allowed, is_causal), lambda: in_blocks(rows, at_once))
     rows = block_size(target, batch, heads, source) if B.has_values else None
     if rows is not None:
-        block = functools.partial(
-            _block, B, is_causal, scale=1.0, flash_attention=flash_attention, attn_logits_soft_cap=attn_logits_soft_cap
-        )
-        return by_blocks(B, block, rows, [(query, 1), (_of_rank_4(B, bias), 2), (_of_rank_4(B, allowed), 2)], [key, value])
+        how = {"scale": 1.0, "flash_attention": flash_attention, "attn_logits_soft_cap": attn_logits_soft_cap}
+        return in_blocks(rows, functools.partial(B.dot_product_attention, **how))
+    return at_once(query, key, value, bias, allowed, is_causal)
+
+
+def _at_once(B, query, key, value, bias=None, allowed=None, is_causal=False, soft_cap=None):
+    """Return the attention of scaled queries by way of all logits."""
+    dtype = B.dtype(query)
+    wide = dtypes.result_type(dtype, "float32")
     logits = B.cast(B.einsum("btnh,bsnh->bnts", query, key), wide)
-    if attn_logits_soft_cap is not None:
-        logits = B.tanh(logits * (1.0 / attn_logits_soft_cap)) * float(attn_logits_soft_cap)
+    if soft_cap is not None:
+        logits = B.tanh(logits * (1.0 / soft_cap)) * float(soft_cap)
     if bias is not None:
         logits = logits + bias
     if is_causal:
-        allowed = _not_ahead(B, B.arange(0, target, 1, "int32"), source, allowed)
+        allowed = _not_ahead(B, B.arange(0, B.shape(query)[1], 1, "int32"), B.shape(key)[1], allowed)
     if allowed is not None:
         # Finite, so that a row that sees nothing stays a number.
         logits = B.where(allowed, logits, B.asarray(-1e30 if wide == "float32" else -1e300, wide))
@@ -80,9 +94,9 @@ def _not_ahead(B, rows, source, allowed):
     return seen if allowed is None else B.bitwise_and(allowed, seen)
 
 
-def _block(B, causal, first, query, bias, allowed, key, value, **how):
-    """Return the attention of a few targets, from `first` on, by the backend's own kernel if it has one."""
+def _block(B, causal, attention, first, query, bias, allowed, key, value):
+    """Return the attention of a few targets, from `first` on."""
     if causal:
-        rows = first + B.arange(0, query.shape[1], 1, "int32")
-        allowed = _not_ahead(B, rows, key.shape[1], allowed)
-    return B.dot_product_attention(query, key, value, bias, allowed, **how)
+        rows = first + B.arange(0, B.shape(query)[1], 1, "int32")
+        allowed = _not_ahead(B, rows, B.shape(key)[1], allowed)
+    return attention(query, key, value, bias, allowed)

@@ -9,6 +9,8 @@ def canonical_sizes(op_name, argument, value, rank):
     """Return an int or a sequence of ints as one int for each spatial dimension."""
     if type(value) is int and value > 0:
         return (value,) * rank
+    if type(value) is tuple and len(value) == rank and {*map(type, value)} == {int} and min(value) > 0:
+        return value
     sizes = (value,) * rank if isinstance(value, int) else tuple(value)
     if len(sizes) == 1:
         sizes = sizes * rank

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from multikeras import ops, random
 from multikeras.backend import current
 from multikeras.backend.shapes import block_size
-from multikeras.ops.blocks import by_blocks
+from multikeras.ops.blocks import by_blocks, unknown_block_size
 from multikeras.random import threefry
 from multikeras.random.seed_generator import key_from
 
@@ -90,7 +90,9 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], sight: Sight
     sources...) or None.
     """
     fused = len(query.shape) == 4 and not rate and not scores_too and query.shape[-1] == value.shape[-1]
-    if not scores_too and not (fused and not sight.squares) and (size := _few(query, key, axes, sight, rate)) is not None:
+    sizes = None if scores_too or (fused and not sight.squares) else _sizes(query, key, axes, sight, rate)
+    unknown = sizes is not None and any(map(current.is_tensor, sizes))
+    if sizes is not None and (unknown or (size := block_size(*sizes)) is not None):
         first, *_ = axes
         over = None if sight.pairs is None else len(sight.pairs.shape) - 2 * len(axes)
         draws = key_from(current, seed) if rate else None
@@ -98,22 +100,31 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], sight: Sight
         def block(start, query, targets, pairs, key, value, sources, draws):
             seen = sight._replace(targets=targets, sources=sources, pairs=pairs, first=start)
             seed = None if draws is None else threefry.folded(current, draws, start)
-            return _at_once(query, key, value, axes, seen, fused, rate, seed, False, flash)[0]
+            # The kernel would look at unknown sizes again.
+            return _at_once(query, key, value, axes, seen, fused and not unknown, rate, seed, False, flash)[0]
 
-        cut = [(query, first), (sight.targets, 1), (sight.pairs, over)]
-        return by_blocks(current, block, size, cut, [key, value, sight.sources, draws], first), None
+        cut, whole = [(query, first), (sight.targets, 1), (sight.pairs, over)], [key, value, sight.sources, draws]
+        if not unknown:
+            return by_blocks(current, block, size, cut, whole, first), None
+        few, size = unknown_block_size(current, *sizes)
+        start = ops.convert_to_tensor(0)
+        return current.cond(
+            few, lambda: block(start, *(x for x, _ in cut), *whole), lambda: by_blocks(current, block, size, cut, whole, first)
+        ), None
     return _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash)
 
 
-def _few(query, key, axes, sight, rate):
-    """Return how many targets along the first axis to take at once; None for all, and where a mask's axes are unclear."""
+def _sizes(query, key, axes, sight, rate):
+    """Return the number of targets along the first axis and sizes of what one takes; None where a mask's axes are unclear."""
     if not current.is_tensor(query) or (len(axes) > 1 and sight._replace(pairs=None) != ALL):
         return None
     first, *others = axes
-    apart = [n for axis, n in enumerate(query.shape[1:-1], 1) if axis not in axes]
-    a_target = (query.shape[0], *apart, *(query.shape[a] for a in others), *(key.shape[a] for a in axes))
-    a_target += (DROPPED,) if rate else ()
-    return block_size(query.shape[first], *a_target)
+    targets, sources = current.shape(query), current.shape(key)
+    apart = [n for axis, n in enumerate(targets[1:-1], 1) if axis not in axes]
+    # An unknown batch alone is no reason to decide as the program runs.
+    batch = targets[0] if isinstance(targets[0], int) or any(map(current.is_tensor, (*targets[1:], *sources[1:]))) else None
+    a_target = (batch, *apart, *(targets[a] for a in others), *(sources[a] for a in axes))
+    return targets[first], *a_target, *((DROPPED,) if rate else ())
 
 
 def _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash):

@@ -8,7 +8,7 @@ from multikeras.backend.shapes import block_size
 from multikeras.layers._arguments import fraction, one_of
 from multikeras.layers.attention.attend import DROPPED, masked_softmax, positions
 from multikeras.layers.layer import Layer
-from multikeras.ops.blocks import by_blocks
+from multikeras.ops.blocks import by_blocks, unknown_block_size
 from multikeras.random import threefry
 from multikeras.random.seed_generator import SeedGenerator, key_from
 
@@ -102,13 +102,14 @@ class Attention(Layer):
         query_mask, value_mask = (mask[0], mask[1]) if mask is not None else (None, None)
         rate = self.dropout if training else 0.0
         how = rate, use_causal_mask
-        size, weights = None if return_attention_scores else self._few(query, key, rate), None
-        if size is None:
+        sizes, weights = None if return_attention_scores else self._sizes(query, key, rate), None
+        unknown = sizes is not None and any(map(current.is_tensor, sizes))
+        if sizes is None or not (unknown or block_size(*sizes)):
             result, weights = self._attended(query, key, value, value_mask, self.seed_generator if rate else None, *how)
         elif not rate and self._by_products:
             result = self._fused(query, key, value, value_mask, use_causal_mask)
         else:
-            result = self._by_blocks(size, query, key, value, value_mask, *how)
+            result = self._by_blocks(sizes, unknown, query, key, value, value_mask, *how)
         if query_mask is not None:
             result = result * ops.cast(ops.expand_dims(query_mask, -1), result.dtype)
         return (result, weights) if return_attention_scores else result
@@ -125,14 +126,17 @@ class Attention(Layer):
     def _by_products(self) -> bool:
         return self.score_mode == "dot" and type(self).scores is Attention.scores
 
-    def _few(self, query, key, rate):
-        """Return how many targets to take at once, None for all: where there is room, that is faster."""
+    def _sizes(self, query, key, rate):
+        """Return the number of targets and sizes of what one takes."""
         if not current.is_tensor(query):
             return None
+        (batch, targets, _), sources = current.shape(query), current.shape(key)[1]
         features, copies = 1 if self._by_products else key.shape[2], DROPPED if rate else 1
-        return block_size(query.shape[1], query.shape[0], key.shape[1], features, copies)
+        if current.is_tensor(batch) and not current.is_tensor(targets) and not current.is_tensor(sources):
+            batch = None  # alone no reason to decide as the program runs
+        return targets, batch, sources, features, copies
 
-    def _by_blocks(self, size, query, key, value, value_mask, rate, causal):
+    def _by_blocks(self, sizes, unknown, query, key, value, value_mask, rate, causal):
         """Return the output without having all scores at once."""
         draws, weights = key_from(current, self.seed_generator) if rate else None, self.trainable_variables
 
@@ -142,7 +146,12 @@ class Attention(Layer):
                 return self._attended(query, key, value, value_mask, seed, rate, causal, first)[0]
 
         whole = [key, value, value_mask, draws, *(v.value for v in weights)]
-        return by_blocks(current, block, size, [(query, 1)], whole)
+        cut = [(query, 1)]
+        if not unknown:
+            return by_blocks(current, block, block_size(*sizes), cut, whole)
+        few, size = unknown_block_size(current, *sizes)
+        start = ops.convert_to_tensor(0)
+        return current.cond(few, lambda: block(start, query, *whole), lambda: by_blocks(current, block, size, cut, whole))
 
     def _fused(self, query, key, value, value_mask, causal):
         """Return the output by the framework's kernel, or block by block where it has none."""
@@ -154,8 +163,8 @@ class Attention(Layer):
             return result
         # A target that sees nothing gets nothing; the op gives it the mean of all.
         count = ops.cumsum(ops.cast(value_mask, "int32"), axis=1)
-        last = value.shape[1] - 1
-        count = ops.take(count, ops.minimum(ops.arange(query.shape[1]), last), axis=1) if causal else count[:, last:]
+        last = ops.shape(value)[1] - 1
+        count = ops.take(count, ops.minimum(ops.arange(ops.shape(query)[1]), last), axis=1) if causal else count[:, last:]
         return ops.where(ops.expand_dims(count > 0, -1), result, ops.zeros((), result.dtype))
 
     def compute_mask(self, inputs, mask=None):

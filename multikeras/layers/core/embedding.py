@@ -4,10 +4,14 @@ import warnings
 from typing import Any
 
 from multikeras import ops
+from multikeras.backend import current
 from multikeras.layers._arguments import keep, positive
+from multikeras.layers._call import in_dtype
 from multikeras.layers.layer import Layer
 from multikeras.layers.quantization import embedding as quantized
 from multikeras.layers.quantization.quantizable import Quantizable
+
+_PLACES = frozenset(("int32", "int64"))
 
 
 class Embedding(Quantizable, Layer):
@@ -76,14 +80,14 @@ class Embedding(Quantizable, Layer):
         return self.with_lora(self._embeddings)
 
     def call(self, inputs):
-        if ops.dtype(inputs) not in ("int32", "int64"):
+        if (current.dtype if type(inputs) is current.Tensor else ops.dtype)(inputs) not in _PLACES:
             inputs = ops.cast(inputs, "int32")
         if self.lora_enabled:
             rows = ops.matmul(ops.take(self.lora_a, inputs, axis=0), self.lora_b) * (self.lora_alpha / self.lora_rank)
             rows = ops.add(ops.take(self._embeddings, inputs, axis=0), rows)
         else:
             rows = ops.take(self._embeddings, inputs, axis=0)
-        return ops.cast(rows, self.compute_dtype)
+        return in_dtype(rows, self.compute_dtype)
 
     def compute_mask(self, inputs, mask=None):
         return ops.not_equal(inputs, 0) if self.mask_zero else None

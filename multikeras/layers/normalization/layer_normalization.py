@@ -5,6 +5,7 @@ from typing import Any
 
 from multikeras import ops
 from multikeras.layers._arguments import keep, number, weight
+from multikeras.layers._call import in_dtype
 from multikeras.layers.layer import Layer
 
 
@@ -57,13 +58,14 @@ class LayerNormalization(Layer):
             self.beta = weight(self, "beta", shape)
 
     def call(self, inputs):
-        x = ops.cast(inputs, "float32") if self.compute_dtype in ("float16", "bfloat16") else inputs
+        dtype = self.compute_dtype
+        x = ops.cast(inputs, "float32") if dtype in ("float16", "bfloat16") else inputs
         if self.rms_scaling:
             deviation = ops.sqrt(ops.var(x, axis=self.axis, keepdims=True) + self.epsilon)
             outputs = x / deviation * ops.cast(along(self.gamma, self.axis, x), x.dtype)
         else:
             outputs = ops.layer_normalization(x, self.gamma, self.beta, self.axis, self.epsilon)
-        return ops.cast(outputs, self.compute_dtype)
+        return in_dtype(outputs, dtype)
 
 
 class RMSNormalization(Layer):

@@ -2,6 +2,7 @@
 
 from typing import Any, NoReturn
 
+from multikeras.dtype_policies.policy import DTypePolicy
 from multikeras.dtype_policies.policy_map import DTypePolicyMap
 
 
@@ -15,7 +16,8 @@ class Unquantized:
     def _policy_here(self) -> Any:
         """The dtype policy of this layer: out of a map, that of its path."""
         policy = self._dtype_policy
-        return policy[self._path] if isinstance(policy, DTypePolicyMap) else policy
+        # Asked in each call of some layers, and isinstance() is slow for a class of abstract bases.
+        return policy[self._path] if type(policy) is not DTypePolicy and isinstance(policy, DTypePolicyMap) else policy
 
     @property
     def quantization_mode(self) -> str | None:

@@ -90,7 +90,8 @@ class GatedCell(DropoutRNNCell, Layer):
     def get_initial_state(self, batch_size=None):
         """Return zeros for each state."""
         sizes = self.state_size if isinstance(self.state_size, (list, tuple)) else [self.state_size]
-        return [ops.zeros((batch_size, size), dtype=self.compute_dtype) for size in sizes]
+        dtype = self.compute_dtype
+        return [ops.zeros((batch_size, size), dtype=dtype) for size in sizes]
 
 
 def unless(standard: Any, function: Any) -> Any:

@@ -8,6 +8,7 @@ from multikeras.backend.shapes import Spec
 from multikeras.core import tree
 from multikeras.core.variable import Variable
 from multikeras.layers._arguments import keep
+from multikeras.layers._call import in_dtype
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.layers.recurrent.cells import DropoutRNNCell
@@ -101,12 +102,14 @@ class RNN(Layer):
                 f"{sequences.shape}."
             )
         last, outputs, states = self.over_time(sequences, states, mask, training)
-        last = ops.cast(last, self.compute_dtype)
-        states = tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), states)
+        dtype = self.compute_dtype
+        last = in_dtype(last, dtype)
+        if self.stateful or self.return_state:
+            states = tree.map_structure(lambda s: in_dtype(s, dtype), states)
         if self.stateful:
             for variable, value in zip(tree.flatten(self.states), tree.flatten(states)):
                 variable.assign(ops.cast(value, variable.dtype))
-        output = ops.cast(outputs, self.compute_dtype) if self.return_sequences else last
+        output = in_dtype(outputs, dtype) if self.return_sequences else last
         return (output, *states) if self.return_state else output
 
     def _first_states(self, sequences, given):
@@ -124,7 +127,10 @@ class RNN(Layer):
                 )
         else:
             states = self.get_initial_state(ops.shape(sequences)[0])
-        return tree.map_structure(lambda s: ops.cast(s, self.compute_dtype), states)
+        dtype = self.compute_dtype
+        if type(states) is list and not any(map(tree.is_nested, states)):
+            return [in_dtype(s, dtype) for s in states]
+        return tree.map_structure(lambda s: in_dtype(s, dtype), states)
 
     def _check_given(self, states):
         sizes = self.state_size
