@@ -7,7 +7,7 @@ from typing import Any
 
 from multikeras import config
 from multikeras.training.data.arrays import Arrays
-from multikeras.training.data.gathering import gathered
+from multikeras.training.data.gathering import Usual, gathered
 from multikeras.training.data.overlap import END, ahead, overlapped
 from multikeras.training.data.source import Source
 
@@ -43,7 +43,7 @@ class Epochs:
         finally:
             self._position = None
 
-    def groups(self, epoch: int, skip: int, usual: list, count: Callable):
+    def groups(self, epoch: int, skip: int, usual: Usual, count: Callable):
         """Give the batches of an epoch after the first `skip` in groups, as `gathered` does; `at` follows them."""
         state = self._now if self.tracked else _nothing
         groups = gathered(map(self._check, self.batches(epoch, skip)), self._convert, state, usual, count)

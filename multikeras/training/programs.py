@@ -12,6 +12,7 @@ from multikeras.backend import current, dtypes
 from multikeras.core import tree
 from multikeras.core.tracking import Tracker
 from multikeras.training.data.arrays import Arrays, dense, from_foreign, is_foreign
+from multikeras.training.data.gathering import Usual
 from multikeras.training.logs import Kept, UnknownShape
 from multikeras.training.purity import is_pure
 
@@ -72,7 +73,7 @@ class Programs:
         self.kept: dict[str, Kept] = {}
         self.last: dict[str, Any] = {}
         """The values of the metrics after the last chunk of a step, where the program of the chunk computes them."""
-        self.usual: dict[str, list] = {}
+        self.usual: dict[str, Usual] = {}
         """The kind of batches that each step groups, once it has seen one."""
         self.chunkless: set[str] = set()
         self.seconds_predicting = 0.0

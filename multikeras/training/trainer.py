@@ -19,6 +19,7 @@ from multikeras.random.seed_generator import global_seed
 from multikeras.training.compiling import STOPS, Compiling, within_replicas
 from multikeras.training.data import source_of
 from multikeras.training.data.arrays import Arrays, as_rows, class_weights_of
+from multikeras.training.data.gathering import Usual
 from multikeras.training.data.source import Source
 from multikeras.training.data.streams import Generator, Replayed
 from multikeras.training.epochs import Epochs, steps_of, validates
@@ -240,7 +241,7 @@ class Trainer(Compiling):
         """Run the batches of an epoch after the first `done`, many a dispatch; return how many are done, and logs."""
         programs, before = self._the_programs(), done
         single, begin = programs.single(step), getattr(each, f"on_{mode}_batch_begin")
-        groups = epochs.groups(epoch, done, programs.usual.setdefault(step, []), lambda: programs.chunk_length(step))
+        groups = epochs.groups(epoch, done, programs.usual.setdefault(step, Usual()), lambda: programs.chunk_length(step))
         grouped = False
         for batches, count, positions in groups if not (done and getattr(self, STOPS[mode])) else ():
             start = 0

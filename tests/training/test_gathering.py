@@ -1,5 +1,7 @@
 """Batches that come one by one and are put together: none is lost, and training is what it is batch by batch."""
 
+import gc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,7 +43,7 @@ def test_all_batches_come_in_order_whatever_is_put_together(rows, counts, fails)
 
     wanted, given, found = iter(counts), [-1], []
     stream = (given.__setitem__(0, given[0] + 1) or b for b in batches())
-    groups = gathering.gathered(stream, lambda b: b, lambda: given[0], [], lambda: next(wanted, 5))
+    groups = gathering.gathered(stream, lambda b: b, lambda: given[0], gathering.Usual(), lambda: next(wanted, 5))
     try:
         for group in groups:
             found += taken_apart([group])
@@ -153,3 +155,26 @@ def test_training_stops_within_a_group():
     model.fit(endless(), steps_per_epoch=1000, epochs=3, verbose=0, callbacks=[Stop()])
     assert 10 <= int(model.optimizer.iterations) <= 12
     assert len(drawn) < 1000
+
+
+def test_memory_of_groups_is_used_again_once_nobody_holds_it():
+    usual = gathering.Usual()
+    batches = [(np.full((6, 3), i, "float32"), np.full(6, i, "int32")) for i in range(12)]
+
+    def values(group):
+        return [[float(backend.current.to_numpy(x[i]).max()) for i in range(group.count)] for x in group.batches]
+
+    def groups():
+        return gathering.gathered(iter(batches), lambda b: b, lambda: None, usual, lambda: 4)
+
+    held = list(groups())
+    expected = [[list(map(float, range(i, i + 4)))] * 2 for i in (0, 4, 8)]
+    assert list(map(values, held)) == expected
+    again = list(groups())
+    assert list(map(values, held)) == expected  # what is held is not written over
+    assert list(map(values, again)) == expected
+    kept = {id(array) for arrays in usual._kept for array in arrays}
+    del held, again
+    gc.collect()
+    taken = usual.take()
+    assert {id(array) for array in taken} <= kept

@@ -1,6 +1,7 @@
 """Batches that come one by one, copied together into one array each: steps over them run in one dispatch."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -81,17 +82,57 @@ def _is_here(x: Any) -> bool:
         return False
 
 
+_SETS = 5
+"""How many groups' memory is kept: what waits, what is computed, what is filled."""
+
+
+def _held(arrays: list) -> list:
+    """Return how often the memory of each array of `memory.blank` is referred to: as it is or by other views."""
+    return [sys.getrefcount(array) + sys.getrefcount(array.base) for array in arrays if array is not None]
+
+
+_FREE = _held([memory.blank((1,), "uint8")])[0]
+
+
+class Usual:
+    """What a step groups: batches of the kind that came first, for which groups are compiled; and memory for them."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self.kind: Kind | None = None
+        self._kept: list[list] = []
+
+    def see(self, found: tuple[Kind, list] | None) -> bool:
+        """Tell whether a batch of which `kind_of` found this is grouped."""
+        if not self.seen:
+            self.seen, self.kind = True, found and found[0]
+        return found is not None and found[0] == self.kind and found[0].most >= _FEWEST
+
+    def take(self) -> list:
+        """Return memory for a group: that of one which nobody holds any more, as new pages cost more than copying into old."""
+        for i, arrays in enumerate(self._kept):
+            if all(count == _FREE for count in _held(arrays)):
+                return self._kept.pop(i)
+        assert self.kind is not None
+        return [leaf and memory.blank((self.kind.most, *leaf[0]), leaf[1]) for leaf in self.kind.leaves]
+
+    def keep(self, arrays: list) -> None:
+        """Keep the memory of a group for `take`."""
+        self._kept = [*self._kept[1 - _SETS :], arrays]
+
+
 class _Filling:
     """A group that grows.
 
     Args:
+        usual: Where its memory comes from.
         kind: The kind of its batches.
         count: How many it is to have.
     """
 
-    def __init__(self, kind: Kind, count: int):
-        self.kind, self.count, self.began = kind, count, time.perf_counter()
-        self.buffers = [leaf and memory.blank((kind.most, *leaf[0]), leaf[1]) for leaf in kind.leaves]
+    def __init__(self, usual: Usual, kind: Kind, count: int):
+        self.usual, self.kind, self.count, self.began = usual, kind, count, time.perf_counter()
+        self.buffers = usual.take()
         self.positions: list[Any] = []
 
     def add(self, arrays: list, position: Any) -> bool:
@@ -106,17 +147,18 @@ class _Filling:
     def group(self) -> Group:
         """Return it for the device."""
         leaves = [b if b is None else current.asarray(b) if b.dtype.itemsize == 8 else current.adopt(b) for b in self.buffers]
+        self.usual.keep(self.buffers)
         return Group(self.kind.form.unflatten(leaves), len(self.positions), self.positions)
 
 
-def gathered(batches: Iterator[Any], single: Callable, state: Callable, usual: list, count: Callable) -> Iterator[Group]:
+def gathered(batches: Iterator[Any], single: Callable, state: Callable, usual: Usual, count: Callable) -> Iterator[Group]:
     """Give batches in groups of one kind, and those of other kinds by themselves.
 
     Args:
         batches: The batches.
         single: Makes a batch by itself one of native tensors.
         state: Tells the position in the data.
-        usual: Holds the kind that is grouped, that of the first batch ever seen: groups are compiled for it.
+        usual: What is grouped.
         count: Tells how many batches the next group should have.
     """
     filling: _Filling | None = None
@@ -132,11 +174,9 @@ def gathered(batches: Iterator[Any], single: Callable, state: Callable, usual: l
             raise
         position = state()
         found = kind_of(batch)
-        if not usual:
-            usual.append(found and found[0])
-        if found is not None and found[0] == usual[0] and found[0].most >= _FEWEST:
+        if usual.see(found) and found is not None:
             if filling is None:
-                filling = _Filling(found[0], min(found[0].most, max(count(), 1), most))
+                filling = _Filling(usual, found[0], min(found[0].most, max(count(), 1), most))
                 most *= 4
             if filling.add(found[1], position):
                 full, filling = filling, None
