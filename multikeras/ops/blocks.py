@@ -59,7 +59,7 @@ def _spread(B: Backend, x: Array, axis: int, size: Any) -> Array:
     """Return `x` with `size` entries along an axis where it has as many, or one."""
     sizes = list(B.shape(x))
     sizes[axis] = size
-    return B.broadcast_to(x, sizes)
+    return B.broadcast_to(x, tuple(sizes))
 
 
 def unknown_block_size(B: Backend, targets: Any, *a_target: Any) -> tuple[Array, Array]:
