@@ -101,7 +101,8 @@ def test_sums_of_what_is_read_from_the_disk(tmp_path, length):
             buffer = memoryview(bytearray(length))
             file.seek(start)
             assert sums.read(file, buffer) == (there, zlib.crc32(buffer))
-            assert bytes(buffer[:there]) == data[start : start + there] and not any(buffer[there:])
+            assert bytes(buffer[:there]) == data[start : start + there]
+            assert not any(buffer[there:])
             assert file.tell() == start + there
 
 

@@ -8,6 +8,7 @@ import pytest
 import multikeras as K
 from multikeras.backend import current
 
+pytestmark = pytest.mark.skipif(not current.supports_gradients, reason="this backend computes no gradients")
 only_jax = pytest.mark.skipif(current.name != "jax", reason="about programs of JAX")
 
 
