@@ -1,10 +1,14 @@
 """`save_model`, `load_model`, and the same for weights: the format follows from the name of the file."""
 
+import contextlib
 import os
+import shutil
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from multikeras.saving import archive, checked, h5, legacy_h5, loading, orbax, safe_tensors, seal, sharded
 from multikeras.saving.files import replacing
@@ -31,20 +35,29 @@ def _path(filepath: Any, called: str) -> Path:
         raise TypeError(f"{called}: filepath must be a path, got {filepath!r} of type {type(filepath).__name__}.") from None
 
 
+@contextlib.contextmanager
+def _spooled() -> Iterator[Path]:
+    """Give the path of a `.keras` file to come that is gone after the block."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder, "model.keras")
+
+
 def save_model(
-    model: Any, filepath: str | os.PathLike, overwrite: bool = True, zipped: bool | None = None, **kwargs
+    model: Any, filepath: str | os.PathLike | BinaryIO, overwrite: bool = True, zipped: bool | None = None, **kwargs
 ) -> None:
     """Write a model: architecture, weights, and how it was compiled.
 
     Args:
         model: The model.
-        filepath: Path that ends in `.keras`, or in `.h5` for the format of Keras 2.
+        filepath: Path that ends in `.keras`, or in `.h5` for the format of Keras 2; or an open binary file, which gets the
+            bytes of a `.keras` file.
         overwrite: Whether an existing file is replaced without asking.
         zipped: Whether to write one file (True) or a folder (False); by default by the ending.
 
     `include_optimizer=False` leaves out of an `.h5` file how the model was compiled.
     """
-    path = _path(filepath, "save_model")
+    stream = hasattr(filepath, "write")
+    path = Path("model.keras") if stream else _path(filepath, "save_model")
     if kwargs.pop("save_format", None):
         raise ValueError("save_model: save_format is deprecated: the ending of filepath tells the format.")
     include_optimizer = kwargs.pop("include_optimizer", True)
@@ -58,6 +71,14 @@ def save_model(
             f"save_model: Invalid filepath extension for saving: filepath={str(path)!r} must end in `.keras`, or `.h5` for the "
             "format of Keras 2. To write weights only use save_weights('x.weights.h5')."
         )
+    if stream:
+        if zipped is False:
+            raise ValueError(f"save_model: zipped=False makes a folder, which cannot be written to filepath={filepath!r}.")
+        with _spooled() as whole:
+            archive.write(model, whole)
+            with open(whole, "rb") as file:
+                shutil.copyfileobj(file, filepath)  # type: ignore[type-var]
+        return
     if not _may_write(path, overwrite):
         return
     if legacy:
@@ -71,18 +92,24 @@ def save_model(
 
 
 def load_model(
-    filepath: str | os.PathLike, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True
+    filepath: str | os.PathLike | BinaryIO, custom_objects: dict | None = None, compile: bool = True, safe_mode: bool = True
 ) -> Any:
     """Return the model in a file.
 
     Args:
-        filepath: Path of a `.keras` file or folder, or of an `.h5` file of Keras 2 or 3.
+        filepath: Path of a `.keras` file or folder, or of an `.h5` file of Keras 2 or 3; or an open binary file with the bytes
+            of a `.keras` file, read to its end.
         custom_objects: Classes and functions that the file names, by name.
         compile: Whether to compile the model as it was.
         safe_mode: Whether to refuse lambdas in the file.
 
     Raises ValueError naming the file, and the place in it, for what is missing, damaged or not allowed.
     """
+    if hasattr(filepath, "read"):
+        with _spooled() as whole, checked.located(repr(filepath)):
+            with open(whole, "wb") as file:
+                shutil.copyfileobj(filepath, file)  # type: ignore[type-var]
+            return archive.read(whole, custom_objects, compile, safe_mode)
     path = _path(filepath, "load_model")
     if orbax.is_checkpoint(path):
         return orbax.load_model(path, custom_objects, compile, safe_mode)

@@ -1,5 +1,7 @@
 """What is saved comes back: here, and in Keras."""
 
+import gzip
+import io
 import json
 import zipfile
 
@@ -52,6 +54,25 @@ def test_round_trip(tmp_path, ending):
         for a, b in zip(first.trainable_weights, second.trainable_weights):
             np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-5)
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_open_files_take_and_give_models(tmp_path):
+    first, at = model(), b"before"
+    stream = io.BytesIO(at)
+    stream.seek(len(at))
+    mk.saving.save_model(first, stream)
+    stream.seek(len(at))
+    second = mk.saving.load_model(stream)
+    np.testing.assert_array_equal(first.predict(rows(), verbose=0), second.predict(rows(), verbose=0))
+    with gzip.open(tmp_path / "m.gz", "wb") as file:
+        first.save(file)
+    with gzip.open(tmp_path / "m.gz", "rb") as file:
+        third = mk.saving.load_model(file)
+    np.testing.assert_array_equal(first.predict(rows(), verbose=0), third.predict(rows(), verbose=0))
+    with pytest.raises(ValueError, match=r"BytesIO.* is not a `\.keras` file, or it is damaged"):
+        mk.saving.load_model(io.BytesIO(stream.getvalue()[: len(at) + 999]))
+    with pytest.raises(ValueError, match=r"zipped=False .*BytesIO"):
+        mk.saving.save_model(first, io.BytesIO(), zipped=False)
 
 
 def test_files_are_exchanged_with_keras(tmp_path):
