@@ -62,13 +62,22 @@ def _spread(B: Backend, x: Array, axis: int, size: Any) -> Array:
     return B.broadcast_to(x, tuple(sizes))
 
 
-def unknown_block_size(B: Backend, targets: Any, *a_target: Any) -> tuple[Array, Array]:
-    """Return whether all targets can be taken at once, and how many of a block, of sizes that a graph knows only as it runs.
+def in_room(
+    B: Backend, f: Callable[..., Array], sizes: Sequence[Any], cut: Sequence[tuple[Any, int]], whole: Sequence[Any] = (),
+    axis: int = 1,
+) -> Array:  # fmt: skip
+    """Do as `by_blocks` where a graph knows sizes only as it runs: all targets at once then, if there is room for them.
 
     Args:
-        targets: Their number.
-        a_target: Sizes whose product is how many numbers one takes.
+        sizes: The number of targets, and sizes whose product is how many numbers one takes.
     """
+    few, size = _room(B, *sizes)
+    start = B.asarray(0, "int32")
+    return B.cond(few, lambda: f(start, *(x for x, _ in cut), *whole), lambda: by_blocks(B, f, size, cut, whole, axis))
+
+
+def _room(B: Backend, targets: Any, *a_target: Any) -> tuple[Array, Array]:
+    """Return whether all targets can be taken at once, and how many of a block."""
     each = math.prod(B.cast(B.asarray(n), "int64") for n in a_target)
     targets = B.cast(B.asarray(targets), "int64")
     size = B.minimum(B.maximum(shapes.A_BLOCK // B.maximum(each, B.asarray(1, "int64")), B.asarray(1, "int64")), targets)

@@ -5,7 +5,7 @@ import functools
 from multikeras.backend import dtypes
 from multikeras.backend.shapes import block_size, known
 from multikeras.ops._op import convert, op
-from multikeras.ops.blocks import by_blocks, unknown_block_size
+from multikeras.ops.blocks import by_blocks, in_room
 
 
 @op(tensors=3, promote=True, inexact=True)
@@ -52,17 +52,17 @@ def dot_product_attention(B, query, key, value, bias=None, mask=None, scale=None
     allowed = None if mask is None else B.cast(convert(B, mask), "bool")
     at_once = functools.partial(_at_once, B, soft_cap=attn_logits_soft_cap)
 
-    def in_blocks(rows, block):
-        cut = [(query, 1), (_of_rank_4(B, bias), 2), (_of_rank_4(B, allowed), 2)]
-        return by_blocks(B, functools.partial(_block, B, is_causal, block), rows, cut, [key, value])
+    def cut():
+        return [(query, 1), (_of_rank_4(B, bias), 2), (_of_rank_4(B, allowed), 2)]
 
     if B.has_values and (B.is_tensor(target) or B.is_tensor(source)):
-        few, rows = unknown_block_size(B, target, batch, heads, source)
-        return B.cond(few, lambda: at_once(query, key, value, bias, allowed, is_causal), lambda: in_blocks(rows, at_once))
+        block = functools.partial(_block, B, is_causal, at_once)
+        return in_room(B, block, (target, batch, heads, source), cut(), [key, value])
     rows = block_size(target, batch, heads, source) if B.has_values else None
     if rows is not None:
         how = {"scale": 1.0, "flash_attention": flash_attention, "attn_logits_soft_cap": attn_logits_soft_cap}
-        return in_blocks(rows, functools.partial(B.dot_product_attention, **how))
+        block = functools.partial(_block, B, is_causal, functools.partial(B.dot_product_attention, **how))
+        return by_blocks(B, block, rows, cut(), [key, value])
     return at_once(query, key, value, bias, allowed, is_causal)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from multikeras import ops, random
 from multikeras.backend import current
 from multikeras.backend.shapes import block_size
-from multikeras.ops.blocks import by_blocks, unknown_block_size
+from multikeras.ops.blocks import by_blocks, in_room
 from multikeras.random import threefry
 from multikeras.random.seed_generator import key_from
 
@@ -104,13 +104,9 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], sight: Sight
             return _at_once(query, key, value, axes, seen, fused and not unknown, rate, seed, False, flash)[0]
 
         cut, whole = [(query, first), (sight.targets, 1), (sight.pairs, over)], [key, value, sight.sources, draws]
-        if not unknown:
-            return by_blocks(current, block, size, cut, whole, first), None
-        few, size = unknown_block_size(current, *sizes)
-        start = ops.convert_to_tensor(0)
-        return current.cond(
-            few, lambda: block(start, *(x for x, _ in cut), *whole), lambda: by_blocks(current, block, size, cut, whole, first)
-        ), None
+        if unknown:
+            return in_room(current, block, sizes, cut, whole, first), None
+        return by_blocks(current, block, size, cut, whole, first), None
     return _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash)
 
 

@@ -8,7 +8,7 @@ from multikeras.backend.shapes import block_size
 from multikeras.layers._arguments import fraction, one_of
 from multikeras.layers.attention.attend import DROPPED, masked_softmax, positions
 from multikeras.layers.layer import Layer
-from multikeras.ops.blocks import by_blocks, unknown_block_size
+from multikeras.ops.blocks import by_blocks, in_room
 from multikeras.random import threefry
 from multikeras.random.seed_generator import SeedGenerator, key_from
 
@@ -146,12 +146,9 @@ class Attention(Layer):
                 return self._attended(query, key, value, value_mask, seed, rate, causal, first)[0]
 
         whole = [key, value, value_mask, draws, *(v.value for v in weights)]
-        cut = [(query, 1)]
-        if not unknown:
-            return by_blocks(current, block, block_size(*sizes), cut, whole)
-        few, size = unknown_block_size(current, *sizes)
-        start = ops.convert_to_tensor(0)
-        return current.cond(few, lambda: block(start, query, *whole), lambda: by_blocks(current, block, size, cut, whole))
+        if unknown:
+            return in_room(current, block, sizes, [(query, 1)], whole)
+        return by_blocks(current, block, block_size(*sizes), [(query, 1)], whole)
 
     def _fused(self, query, key, value, value_mask, causal):
         """Return the output by the framework's kernel, or block by block where it has none."""
