@@ -1,4 +1,4 @@
-"""Faster spellings on JAX: composites as one compiled call, and windows whose gradients are cheap on CPUs.
+"""Faster spellings on JAX: composites as one compiled call.
 
 A composite run eagerly costs a dispatch for each primitive in it. Compiled as a whole it costs one, about 4 us: for
 8 x 10 entries relu becomes 39 times faster, softmax 30, gelu 150, `mean` 3, `not_equal` 2 (x86, float32); for 8 images of
@@ -8,8 +8,6 @@ Inside `jit` nothing changes.
 
 import functools
 import inspect
-import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,8 +18,9 @@ from jax import lax
 from multikeras import config
 from multikeras.backend import dtypes
 from multikeras.backend._jax_programs import JaxVariable
+from multikeras.backend._jax_recurrent import JaxRecurrent
+from multikeras.backend._jax_windows import JaxWindows
 from multikeras.backend.interface import Backend
-from multikeras.backend.jax_backend import JaxBackend, windows
 from multikeras.backend.shapes import canonical_axes
 
 _ONE_CALL = {
@@ -123,8 +122,8 @@ class _OneCall:
         return call
 
 
-class JaxFused(JaxBackend):
-    """`JaxBackend` with composites compiled and pooling by strided slices."""
+class JaxFused(JaxWindows, JaxRecurrent):
+    """`JaxBackend` with composites compiled."""
 
     for _tensors, _names in _ONE_CALL.items():
         for _name in _names:
@@ -143,18 +142,6 @@ class JaxFused(JaxBackend):
             return super().roll(x, shift, axis)
         return jnp.roll(x, shift, axis)
 
-    def conv(self, x, kernel, strides, padding, dilation, groups, data_format):
-        # XLA's own for CPUs: 12.9 ms for 8 x 26 x 26 x 32 and windows of 3 x 3, with gradient 50.7; this way 0.1 and 1.3.
-        depthwise = groups == x.shape[1 if data_format == "channels_first" else -1] and kernel.shape[-2] == 1
-        if groups == 1 or not depthwise or math.prod(kernel.shape[:-2]) > 64 or jax.default_backend() != "cpu":
-            return super().conv(x, kernel, strides, padding, dilation, groups, data_format)
-        if data_format == "channels_first":
-            x = jnp.moveaxis(x, 1, -1)
-        reach = [(w - 1) * d + 1 for w, d in zip(kernel.shape, dilation)]
-        pairs = windows(x, reach, strides, padding, "channels_last")[2]
-        y = _depthwise(x, kernel, tuple(strides), tuple(pairs), tuple(dilation))
-        return jnp.moveaxis(y, -1, 1) if data_format == "channels_first" else y
-
     @property
     def projects_in_loops(self):
         # An LSTM of 128 units over 64 x 50 x 32 with gradient: 26 ms, and 53 after one product (XLA on a CPU).
@@ -170,39 +157,8 @@ class JaxFused(JaxBackend):
             return super().norm(x, ord, axis, keepdims)
         return _norm(self, x, axes, bool(keepdims))
 
-    # XLA adds up windows of 2 x 2 over 64 x 26 x 26 x 32 in 0.4 ms, slices of it in 0.18; it scatters the gradient of
-    # their maxima: 34 ms, this way 1.6.
-
-    def max_pool(self, x, window, strides, padding, data_format):
-        if not _by_slices(window):
-            return super().max_pool(x, window, strides, padding, data_format)
-        where = _windows(x, window, strides, padding, data_format)
-        if not isinstance(x, jax.core.Tracer):
-            return _slice_pool(x, _larger, *where)
-        whole = super().max_pool
-        # Where no gradient is taken, reduce_window fuses better.
-        pooled = jax.custom_jvp(lambda x: whole(x, window, strides, padding, data_format))
-        pooled.defjvp(lambda primals, tangents: jax.jvp(lambda x: _slice_pool(x, _larger, *where), primals, tangents))
-        return pooled(x)
-
-    def average_pool(self, x, window, strides, padding, data_format):
-        where = _windows(x, window, strides, padding, data_format)
-        if isinstance(x, jax.core.Tracer) or any(map(any, where[2])) or not _by_slices(window):
-            return super().average_pool(x, window, strides, padding, data_format)
-        return _slice_pool(x, jnp.add, *where, math.prod(window))
-
 
 _relu = jax.jit(jax.nn.relu, inline=True)
-
-
-def _by_slices(window):
-    return sum(window) <= 16 and jax.default_backend() == "cpu"
-
-
-def _windows(x, window, strides, padding, data_format):
-    """Return window, strides, pairs of padding for all dimensions, and the first spatial dimension: all hashable."""
-    _, _, pairs = windows(x, window, strides, padding, data_format)
-    return tuple(window), tuple(strides), tuple(pairs), 2 if data_format == "channels_first" else 1
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2, 3), inline=True)
@@ -222,54 +178,6 @@ def _norm(backend, x, axes, keepdims):
         return y, jnp.sum(x / jnp.where(y == 0, 1, y) * dx, axes, keepdims=True)
 
     return norm(x) if keepdims else jnp.squeeze(norm(x), axes)
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4, 5, 6), inline=True)
-def _slice_pool(x, combine, window, strides, pairs, first, divisor=1):
-    """Combine the entries of windows along one spatial dimension after another, and divide.
-
-    Of equal maxima the first gets the gradient.
-    """
-    if any(map(any, pairs)):
-        low = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
-        x = lax.pad(x, lax.full((), low, x.dtype), [(*pair, 0) for pair in pairs])
-    for axis in reversed(range(first, first + len(window))):
-        size, stride = window[axis - first], strides[axis - first]
-        last = (x.shape[axis] - size) // stride * stride
-        if last < 0:
-            return jnp.zeros([max((d - w) // s + 1, 0) for d, w, s in _sizes(x, window, strides, first)], x.dtype)
-        parts = [lax.slice_in_dim(x, i, i + last + 1, stride, axis) for i in range(size)]
-        x = functools.reduce(combine, parts)
-    return x if divisor == 1 else x / jnp.asarray(divisor, x.dtype)
-
-
-@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
-def _depthwise(x, kernel, strides, pairs, dilation):
-    """Add up the products of shifted images and entries of the window."""
-    *window, _, filters = kernel.shape
-    if any(map(any, pairs)):
-        x = jnp.pad(x, pairs)
-    counts = [(n - (w - 1) * d - 1) // s + 1 for n, w, s, d in zip(x.shape[1:], window, strides, dilation)]
-    if min(counts) < 1:
-        return jnp.zeros((x.shape[0], *(max(c, 0) for c in counts), filters), x.dtype)
-    total: Any = 0
-    for place in itertools.product(*map(range, window)):
-        starts = [i * d for i, d in zip(place, dilation)]
-        stops = [i + (c - 1) * s + 1 for i, c, s in zip(starts, counts, strides)]
-        part = lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *strides, 1))
-        # A channel has `filters // channels` entries, one after the other.
-        total = total + part[..., None] * kernel[place].reshape(x.shape[-1], -1)
-    return total.reshape(*total.shape[:-2], filters)
-
-
-def _sizes(x, window, strides, first):
-    tail = x.ndim - first - len(window)
-    return zip(x.shape, (1,) * first + window + (1,) * tail, (1,) * first + strides + (1,) * tail)
-
-
-def _larger(a, b):
-    """Return the maximum; among equals `a` alone, and NaN if there is one."""
-    return jnp.where((b > a) | (b != b), b, a)
 
 
 BACKEND = JaxFused
