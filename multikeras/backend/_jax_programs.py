@@ -82,6 +82,11 @@ def _values_after(inner: Scope, carried: list) -> list:
     return [inner.current_value(v) for v in carried]
 
 
+def _number(i: int) -> np.ndarray:
+    """Return an integer as compiled functions take it fastest: as an array, not as a scalar of numpy."""
+    return np.array(i, "int32")
+
+
 def _is_array(x: Any) -> bool:
     return isinstance(x, (jax.Array, np.ndarray, np.generic, JaxVariable))
 
@@ -355,12 +360,12 @@ class JaxPrograms(Backend):
             nonlocal loops
             if not loops:
                 try:
-                    return whole(xs, np.int32(start), np.int32(stop), shared)
+                    return whole(xs, _number(start), _number(stop), shared)
                 except _Convolves:
                     loops = True
             done = None
             for i in range(start, stop):
-                done = single(xs, np.int32(i), shared)
+                done = single(xs, _number(i), shared)
             return done
 
         return run
@@ -383,7 +388,7 @@ class JaxPrograms(Backend):
         def run(xs, first, count, size, like):
             most = 1 << (count - 1).bit_length()  # few programs serve all counts
             try:
-                outputs = whole(xs, np.int32(first), np.int32(count), like, size, most)
+                outputs = whole(xs, _number(first), _number(count), like, size, most)
             except _Convolves:
                 return None
             return jax.tree.map(lambda y: y[: count * size], outputs)

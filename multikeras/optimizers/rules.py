@@ -75,15 +75,17 @@ def adam_step(
 
     `iterations` is the number of updates before this one, an int tensor.
     """
+    rates: dict[str, Any] = {}
     for i, (g, v) in enumerate(zip(gradients, variables)):
-        t = B.cast(iterations, v.dtype) + 1
-        unbias = B.sqrt(bias(B, beta_2, t)) / bias(B, beta_1, t)
+        if v.dtype not in rates:
+            t = B.cast(iterations, v.dtype) + 1
+            rates[v.dtype] = B.cast(learning_rate, v.dtype) * (B.sqrt(bias(B, beta_2, t)) / bias(B, beta_1, t))
         m = moved(B, momentums[i], g, beta_1)
         s = moved(B, velocities[i], g * g, beta_2)
         if maxima is not None:
             s = B.maximum(value(B, maxima[i]), s)
             maxima[i].assign(s)
-        B.step_down(v, m * (B.cast(learning_rate, v.dtype) * unbias) / (B.sqrt(s) + epsilon))
+        B.step_down(v, m * rates[v.dtype] / (B.sqrt(s) + epsilon))
 
 
 @rule

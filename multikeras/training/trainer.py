@@ -212,9 +212,9 @@ class Trainer(Compiling):
             return done
         order = arrays.order(epoch)
         order = np.arange(arrays.rows, dtype="int32") if order is None else order
-        order = current.asarray(
-            order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size), "int32"
-        )
+        order = order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size).astype("int32", copy=False)
+        at_once = (stride or programs.chunk_length(step)) >= total - done
+        order = (current.argument if at_once else current.asarray)(order)
         tensors = arrays.tensors
         while done < total:
             due = None if stride or mode != "train" else each.batches_until_due()
