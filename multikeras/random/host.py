@@ -26,10 +26,13 @@ def threefry2x32(k0: int, k1: int, x0: np.ndarray, x1: np.ndarray) -> tuple[np.n
     """
     keys = (k0, k1, k0 ^ k1 ^ PARITY)
     x0, x1 = x0 + np.uint32(k0), x1 + np.uint32(k1)
+    left = np.empty_like(x1)  # new memory at each rotation would cost a fourth more
     for group in range(5):
         for rotation in ROTATIONS[group % 2]:
             x0 += x1
-            x1 = (x1 << np.uint32(rotation)) | (x1 >> np.uint32(32 - rotation))
+            np.left_shift(x1, np.uint32(rotation), left)
+            x1 >>= np.uint32(32 - rotation)
+            x1 |= left
             x1 ^= x0
         x0 += np.uint32(keys[(group + 1) % 3])
         x1 += np.uint32((keys[(group + 2) % 3] + group + 1) & _WORD)
