@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.extend
 import numpy as np
 from jax import lax
 from jax._src.array import ArrayImpl  # the only spelling that does not start a device at import
+from jax._src.core import jaxpr_as_fun  # that of `jax.extend` takes 17 ms to import
 
 from multikeras.backend.scope import Scope, stack
 
@@ -153,7 +153,7 @@ def _one_kernel(program: Any, values: list, leaves: list) -> tuple[Any, jax.Arra
     def whole(*arguments):
         # XLA ends the process where nothing in the call uses an argument; what is left of it depends on optimizations.
         used = sum(lax.slice(x, (0,) * x.ndim, (1,) * x.ndim).reshape(()).astype("float32") for x in arguments)
-        return jax.extend.core.jaxpr_as_fun(traced.jaxpr)(*arguments), used
+        return jaxpr_as_fun(traced.jaxpr)(*arguments), used
 
     call = xla_metadata_call(whole, xla_cpu_small_call="true", inlineable="false")  # type: ignore[misc]
     results, used = call(*arguments)
