@@ -105,7 +105,8 @@ class Bench:
             x = work.arrays()[0][:1]
             own = {who: self._model(name, who) for who in self.packages}
             runs = {who: lambda m=m, x=x: m.predict(x, verbose=0) for who, m in own.items()}
-            found[name] = _rates(_repeated(runs | {"native": self._loop(name).one()}), self.rounds, warm=True)
+            runs["native"] = self._loop(name).one()
+            found[name] = _rates(_repeated(runs), 3 * self.rounds, turn=0.1, warm=True)
         return found
 
     def eager(self) -> dict:
@@ -297,3 +298,8 @@ def middle(turns: Turns, i: int = 0) -> float:
 def ratio(ours: Turns, other: Turns, i: int = 0) -> float:
     """Return ours / other: the median of the ratios of each turn."""
     return statistics.median(a[i] / b[i] for a, b in zip(ours, other))
+
+
+def longer(ours: Turns, other: Turns) -> float:
+    """Return how many seconds longer ours takes: the median of the differences of each turn, by the clock."""
+    return statistics.median(1 / a[0] - 1 / b[0] for a, b in zip(ours, other))

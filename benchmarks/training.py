@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import measures
-from measures import middle, ratio
+from measures import longer, middle, ratio
 from picture import bars
 
 HERE = Path(__file__).parent
@@ -168,7 +168,7 @@ def table(results: dict, name: str) -> str:
             share = _possible(values) if name == "sources" else 1
             cells += [_judged(_ratio(section, values, w, i), share * _least(section, w, backend, row)) for w, _ in others]
         if name == "one":
-            over = 1e6 / middle(values["ours"]) - 1e6 / middle(values["native"])
+            over = 1e6 * longer(values["ours"], values["native"])
             cells.append(f"{over:.0f}" if over <= OVER[backend] else f"**{over:.0f}** (of {OVER[backend]})")
         if name == "sources":
             cells += [f"{_possible(values):.2f}", _number(middle(values["alone"]))] if "alone" in values else ["", ""]
