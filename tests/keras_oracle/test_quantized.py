@@ -196,3 +196,41 @@ def test_same_training(keras, mode):
         _train(library, layer, x, y, current.name)
     for a, b in zip(ours.variables, theirs.variables):
         np.testing.assert_allclose(a.numpy(), np.asarray(b.numpy()), rtol=2e-3, atol=2e-4, err_msg=a.name)
+
+
+CALIBRATED = {
+    "gptq": {}, "gptq by four": {"group_size": 4}, "gptq large first": {"group_size": 4, "activation_order": True},
+    "gptq of 8 bits": {"weight_bits": 8, "symmetric": True}, "awq": {"group_size": -1}, "awq by four": {"group_size": 4},
+}  # fmt: skip
+
+
+class _Letters:
+    def tokenize(self, text):
+        return [ord(c) for c in text]
+
+
+@pytest.mark.parametrize("name", [n if n in ("gptq", "awq") else pytest.param(n, marks=pytest.mark.slow) for n in CALIBRATED])
+def test_calibration_loses_no_more_than_keras(keras, name):
+    mode, random = name[:4].strip(), np.random.default_rng(7)
+    table, kernel = random.normal(size=(24, 12)), random.normal(size=(12, 10))
+    table = (table @ random.normal(size=(12, 12)) * np.exp(random.normal(size=12))).astype("float32")
+    tokens = random.integers(0, 24, (16, 6)).astype("int32")
+    exact, changes, forms = table[tokens] @ kernel, [], []
+    for library in (multikeras, keras):
+        embedding, dense = library.layers.Embedding(24, 12), library.layers.Dense(10, use_bias=False)
+        model = library.Sequential([library.Input((6,), dtype="int32"), embedding, dense])
+        model.set_weights([table, kernel.astype("float32")])
+        config = {"gptq": library.quantizers.GPTQConfig, "awq": library.quantizers.AWQConfig}[mode]
+        block = library.Sequential([dense])
+        block.build((None, 6, 12))
+        structure = {"pre_block_layers": [embedding], "sequential_blocks": [block]}
+        text = ["".join(map(chr, row)) for row in tokens]
+        config = config(text, _Letters(), num_samples=16, sequence_length=6,
+                        quantization_layer_structure=structure, **CALIBRATED[name])  # fmt: skip
+        model.quantize(mode, config=config)
+        result = library.ops.convert_to_numpy(dense(library.ops.convert_to_numpy(embedding(tokens))))
+        changes.append(np.square(result - exact).mean() / np.square(exact).mean())
+        forms.append([(v.name, tuple(v.shape), str(v.dtype)) for v in dense.variables])
+    assert forms[0] == forms[1]
+    assert changes[0] <= 1.02 * changes[1]
+    assert changes[0] < 0.02
