@@ -124,6 +124,13 @@ def test_ops_on_strings(name):
             getattr(mk.ops, name)(*[words] * tensors)
 
 
+def test_strings_where_numbers_are_counted_or_viewed():
+    with pytest.raises(ValueError, match="^view: strings cannot be viewed"):
+        mk.ops.view(np.array(["a", "b"]), "int32")
+    with pytest.raises(ValueError, match="^arange: counts numbers, not strings.*'a'"):
+        mk.ops.arange("a")
+
+
 @pytest.mark.parametrize("units", [0, -1, "three", 2.5])
 def test_units(units):
     with pytest.raises((ValueError, TypeError), match="units"):

@@ -106,6 +106,8 @@ class SpecBackend(Backend):
         return Spec((), x1.dtype)
 
     def bitcast(self, x, dtype):
+        if "string" in (x.dtype, dtype):
+            _fail("view", f"strings cannot be viewed as numbers or the reverse, got a tensor of {x.dtype} and {dtype=}.")
         old, new = (dtypes.numpy_dtype(name).itemsize for name in (x.dtype, dtype))
         if old == new:
             return Spec(x.shape, dtype)
@@ -125,6 +127,8 @@ class SpecBackend(Backend):
 
     def arange(self, start, stop, step, dtype):
         ends = (start, stop, step)
+        if dtype == "string" or str in map(type, ends):
+            _fail("arange", f"counts numbers, not strings, got {start=}, {stop=}, {step=}, {dtype=}.")
         if all(known(e) and isinstance(e, (int, float, np.number)) for e in ends):
             return Spec((max(0, math.ceil((stop - start) / step)),), dtype)
         return Spec((None,), dtype)
