@@ -144,17 +144,22 @@ def optimizer(k, optimizer, weights):
     return lambda: jax.block_until_ready(compiled(state, grads, values))
 
 
-def own_optimizer(update, weights):
-    """Return one compiled update written by hand; `update(w, g, slots, t)` returns the new weight and slots."""
+def own_optimizer(rule, weights):
+    """Return one compiled update written by hand.
+
+    The rule is `update(w, g, slots, t)`, which returns the new weight and slots; or that, how `t` goes on, and a first `t`.
+    """
+    update, after, start = rule if isinstance(rule, tuple) else (rule, lambda t: t + 1, jnp.float32(3))
     values = [tensor(w) for w in weights]
     grads = [w * 1e-3 for w in values]
     slots = [(jnp.zeros_like(w), jnp.zeros_like(w)) for w in values]
 
     @jax.jit
     def step(values, grads, slots, t):
-        return t + 1, [update(w, g, s, t + 1) for w, g, s in zip(values, grads, slots)]
+        t = after(t)
+        return t, [update(w, g, s, t) for w, g, s in zip(values, grads, slots)]
 
-    return lambda: jax.block_until_ready(step(values, grads, slots, jnp.float32(3)))
+    return lambda: jax.block_until_ready(step(values, grads, slots, start))
 
 
 def _adam(w, g, s, t, decay=0.0):
@@ -193,8 +198,22 @@ def _adamax(w, g, s, t):
     return w - 1e-3 / (1 - 0.9**t) * m / (u + 1e-7), (m, u)
 
 
+def _next_momentum(t):
+    """Count a step and multiply its momentum to those before."""
+    count, product = t
+    return count + 1, product * 0.9 * (1 - 0.5 * 0.96 ** (count + 1))
+
+
+def _nadam(w, g, s, t):
+    count, product = t
+    now, then = (0.9 * (1 - 0.5 * 0.96**k) for k in (count, count + 1))
+    m, v = 0.9 * s[0] + 0.1 * g, 0.999 * s[1] + 0.001 * g * g
+    ahead = then / (1 - product * then) * m + (1 - now) / (1 - product) * g
+    return w - 1e-3 * ahead / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-7), (m, v)
+
+
 OPTIMIZERS = {
     "SGD": lambda w, g, s, t: (w - 1e-2 * g, s), "SGD momentum": _momentum, "Adam": _adam,
     "AdamW": lambda w, g, s, t: _adam(w, g, s, t, 0.004), "RMSprop": _rmsprop, "Adagrad": _adagrad, "Lion": _lion,
-    "Adadelta": _adadelta, "Adamax": _adamax,
+    "Adadelta": _adadelta, "Adamax": _adamax, "Nadam": (_nadam, _next_momentum, (jnp.float32(3), jnp.float32(0.1))),
 }  # fmt: skip

@@ -118,15 +118,21 @@ def optimizer(k, optimizer, weights):
     return lambda: run(grads)
 
 
-def own_optimizer(update, weights):
-    """Return one update written by hand; `update(w, g, m, v, t)` assigns."""
+def own_optimizer(rule, weights):
+    """Return one update written by hand.
+
+    The rule is `update(w, g, m, v, t)`, which assigns, or that and a function of `t` and a variable, 1 at first, that gives what
+    all weights share: it takes the place of `t`.
+    """
+    update, shared = rule if isinstance(rule, tuple) else (rule, None)
     values, grads = [tf.Variable(w) for w in weights], [tensor(w) * 1e-3 for w in weights]
     slots = [(tf.Variable(tf.zeros_like(w)), tf.Variable(tf.zeros_like(w))) for w in values]
-    count = tf.Variable(0.0)
+    count, product = tf.Variable(0.0), tf.Variable(1.0)
 
     @tf.function(autograph=False)
     def step(grads):
         t = count.assign_add(1.0)
+        t = t if shared is None else shared(t, product)
         for w, g, (m, v) in zip(values, grads, slots):
             update(w, g, m, v, t)
 
@@ -174,8 +180,21 @@ def _adamax(w, g, m, u, t):
     w.assign_sub(1e-3 / (1 - tf.pow(0.9, t)) * mean / (largest + 1e-7))
 
 
+def _momentums(t, product):
+    """Return the shares of mean and gradient in a step of Nadam, and what undoes the bias of the mean squares."""
+    now, then = (0.9 * (1 - 0.5 * tf.pow(0.96, k)) for k in (t, t + 1))
+    so_far = product.assign(product * now)
+    return 1e-3 * then / (1 - so_far * then), 1e-3 * (1 - now) / (1 - so_far), 1 / (1 - tf.pow(0.999, t))
+
+
+def _nadam(w, g, m, v, t):
+    old, new, unbias = t
+    mean, square = m.assign(0.9 * m + 0.1 * g), v.assign(0.999 * v + 0.001 * g * g)
+    w.assign_sub((old * mean + new * g) / (tf.sqrt(unbias * square) + 1e-7))
+
+
 OPTIMIZERS = {
     "SGD": lambda w, g, m, v, t: w.assign_sub(1e-2 * g), "SGD momentum": _momentum, "Adam": _adam, "AdamW": _adamw,
     "RMSprop": _rmsprop, "Adagrad": _adagrad, "Lion": _lion,
-    "Adadelta": _adadelta, "Adamax": _adamax,
+    "Adadelta": _adadelta, "Adamax": _adamax, "Nadam": (_nadam, _momentums),
 }  # fmt: skip

@@ -43,7 +43,9 @@ def _attend(net, x):
 
 
 def _last(net, x):
-    return net(x)[0][:, -1]
+    """Return the last state, of both directions side by side: a slice of the outputs takes longer, and is none of the second."""
+    state = net(x)[1]
+    return (state[0] if isinstance(state, tuple) else state).movedim(0, 1).flatten(1)
 
 
 def _embedding():
