@@ -20,6 +20,9 @@ _LEAVES = frozenset((np.ndarray, current.Tensor, type(None), bool, int, float, s
 
 def is_nested(structure: Any) -> bool:
     """Tell whether `structure` is a container and not a leaf."""
+    kind = type(structure)
+    if kind in _CONTAINERS or kind in _LEAVES:  # at a glance: a tenth of the time
+        return kind in _CONTAINERS
     return not optree.tree_is_leaf(structure, none_is_leaf=True, namespace="multikeras")
 
 

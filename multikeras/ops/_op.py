@@ -329,7 +329,7 @@ def _build(
     elif tensors == 2:
 
         def wrapper(*args, **kwargs) -> Any:
-            if len(args) == 2 and not kwargs:
+            if len(args) == 2 and (not kwargs or all_plain(kwargs.values())):
                 a, b = args
                 if type(a) is Variable:
                     a = a.value
@@ -342,13 +342,13 @@ def _build(
                             not inexact or (a.dtype in native_inexact and (promote or b.dtype in native_inexact))
                         ):
                             try:
-                                return implementation(a, b)
+                                return implementation(a, b, **kwargs)
                             except Exception as error:
                                 refuse(error, args, kwargs)
                                 raise
                     elif promote and (kind is float or kind is int) and a.dtype in native_inexact:
-                        return implementation(a, current.asarray(b, current.dtype(a)))
-                return slow(a, b)
+                        return implementation(a, current.asarray(b, current.dtype(a)), **kwargs)
+                return slow(a, b, **kwargs)
             if len(args) > 1 and all_plain(args[2:]) and all_plain(kwargs.values()):
                 xs = [x.value if type(x) is Variable else x for x in args[:2]]
                 if all_native(xs, promote) and (not inexact or all(x.dtype in native_inexact for x in xs)):
@@ -363,7 +363,7 @@ def _build(
 
         def wrapper(*args, **kwargs) -> Any:
             plain = not kwargs or all_plain(kwargs.values())
-            if tensors == 3 <= len(args) and promote and plain and (len(args) == 3 or all_plain(args[3:])):
+            if tensors == 3 <= len(args) and plain and (len(args) == 3 or all_plain(args[3:])):
                 a, b, c = args[:3]
                 if type(b) is Variable:
                     b = b.value
@@ -392,7 +392,8 @@ def _build(
                             raise
                     xs = [current.asarray(x, current.dtype(xs[0])) if type(x) in (float, int) else x for x in xs]
                     args = (*xs, *args[tensors:])
-                if all_native(xs, promote) and (not inexact or native_inexact.issuperset([x.dtype for x in xs])):
+                given = [x for x in xs if x is not None]
+                if all_native(given, promote) and (not inexact or native_inexact.issuperset([x.dtype for x in given])):
                     try:
                         return implementation(*args, **kwargs)
                     except Exception as error:

@@ -57,7 +57,7 @@ def normalization_by_batch(B, x, axis, offset=None, scale=None, epsilon=1e-3):
     return B.batch_normalization(x, mean, variance, axis, offset, scale, epsilon), mean, variance
 
 
-@op(inexact=True)
+@op(tensors=3, inexact=True)
 def layer_normalization(B, x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):
     """Bring each slice over `axis` to mean 0 and variance 1, multiply by `gamma` and add `beta`.
 
@@ -70,7 +70,7 @@ def layer_normalization(B, x, gamma=None, beta=None, axis=-1, epsilon=None, **kw
         raise ValueError(f"layer_normalization: unknown arguments {sorted(kwargs)}.")
     axes, dtype = canonical_axes(axis, len(x.shape), "layer_normalization"), B.dtype(x)
     epsilon = config.epsilon() if epsilon is None else epsilon
-    gamma, beta = (None if v is None else _aligned(B, B.cast(convert(B, v), _wide(dtype)), x, axes) for v in (gamma, beta))
+    gamma, beta = (None if v is None else _aligned(B, B.cast(v, _wide(dtype)), x, axes) for v in (gamma, beta))
     wide = B.cast(x, _wide(dtype))
     centred = wide - B.mean(wide, axes, True)
     y = (wide if rms_scaling else centred) * B.rsqrt(B.mean(centred * centred, axes, True) + epsilon)

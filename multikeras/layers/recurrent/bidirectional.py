@@ -99,13 +99,14 @@ class Bidirectional(Layer):
             self.set_weights(self._first_weights)
 
     def call(self, sequences, initial_state=None, mask=None, training=None):
-        first, second = None, None
+        more: dict[str, Any] = {"training": bool(training)}
+        if mask is not None:  # a layer that is told no more than that runs at once
+            more["mask"] = mask
+        first = second = more
         if initial_state is not None:
             half = len(initial_state) // 2
-            first, second = list(initial_state[:half]), list(initial_state[half:])
-        more = {"mask": mask, "training": bool(training)}
-        forward = self.forward_layer(sequences, initial_state=first, **more)
-        backward = self.backward_layer(sequences, initial_state=second, **more)
+            first, second = ({**more, "initial_state": list(s)} for s in (initial_state[:half], initial_state[half:]))
+        forward, backward = self.forward_layer(sequences, **first), self.backward_layer(sequences, **second)
         states: list = []
         if self.return_state:
             (forward, *states), (backward, *others) = forward, backward
