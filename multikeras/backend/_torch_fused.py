@@ -4,13 +4,14 @@ Beside each stands how many times faster than the composite it is on one core (x
 256 x 1024 entries. Where a kernel would not mean the same, the composite does it.
 """
 
-import contextlib
 import math
 import operator
 
 import torch
 import torch.nn.functional as F
+from torch._C._functorch import is_batchedtensor
 from torch.autograd import forward_ad
+from torch.compiler import is_compiling
 
 from multikeras import config
 from multikeras.backend import dtypes, scope
@@ -21,6 +22,7 @@ from multikeras.backend.torch_backend import TorchBackend, widened
 
 _FLOATS = frozenset((torch.float32, torch.float64))
 _PLACES = frozenset((torch.int32, torch.int64))
+_TENSORS = frozenset((torch.Tensor, torch.nn.Parameter))
 _FAR = 1e9
 _LAST = (-1, [-1], (-1,))
 _store = operator.attrgetter("_store")  # twice as fast as the property, for each variable of each update
@@ -37,7 +39,7 @@ def _stores(variables):
 
 def _in_place(variables):
     """Tell whether torch's kernels for many tensors may write the variables: floats of one dtype, not redirected."""
-    if scope.stack.redirect is not None or torch.compiler.is_compiling() or recording.compiles:
+    if scope.stack.redirect is not None or is_compiling() or recording.compiles:
         return False
     stores = _stores(variables)
     kinds = {store.dtype for store in stores}
@@ -46,10 +48,7 @@ def _in_place(variables):
 
 def _is_plain(x):
     """Tell whether Python may look at values of `x`: not where a program is traced, batched or on a GPU, which would wait."""
-    return (
-        type(x) in (torch.Tensor, torch.nn.Parameter) and x.device.type == "cpu" and not torch.compiler.is_compiling()
-        and not recording.active and not torch._C._functorch.is_batchedtensor(x)
-    )  # fmt: skip
+    return type(x) in _TENSORS and x.is_cpu and not is_compiling() and not recording.active and not is_batchedtensor(x)
 
 
 def _runs_fused(x, states, kernel, recurrent_kernel, mask, how):
@@ -57,7 +56,7 @@ def _runs_fused(x, states, kernel, recurrent_kernel, mask, how):
     units = recurrent_kernel.shape[0]
     if x.ndim != 3 or kernel.shape[0] != x.shape[2] or any(s.shape != (x.shape[0], units) for s in states):
         return False
-    if not x.shape[0] or not x.shape[1] or not x.shape[2] or how.get("unroll") or torch.compiler.is_compiling():
+    if not x.shape[0] or not x.shape[1] or not x.shape[2] or how.get("unroll") or is_compiling():
         return False
     if x.dtype not in _FLOATS or type(x) not in (torch.Tensor, torch.nn.Parameter):
         return False
@@ -87,7 +86,7 @@ def _fused_loop(kernel, x, states, weights, mask, reverse=False, sequences=False
     if mask is None:
         outputs, *states = kernel(x.flip(1) if reverse else x, states, *rest, True)
         states = [state[0] for state in states]
-        return outputs[:, -1], outputs if sequences else None, states
+        return states[0], outputs if sequences else None, states  # a slice of all outputs takes 2 % more, with gradient
     lengths = mask.sum(1)
     steps = torch.arange(x.shape[1], device=x.device)
     if reverse:
@@ -281,14 +280,13 @@ class TorchFused(TorchBackend):
 
     def layer_normalization(self, x, gamma=None, beta=None, axis=-1, epsilon=None, **kwargs):  # 7.8, 2.7
         if gamma is not None and beta is not None and x.dtype is torch.float32 and not kwargs and axis in _LAST:
-            gamma, beta = self.asarray(gamma), self.asarray(beta)
-            if gamma.shape == beta.shape == x.shape[-1:] and gamma.dtype is beta.dtype is x.dtype:
-                return torch.layer_norm(x, gamma.shape, gamma, beta, config.epsilon() if epsilon is None else epsilon)
+            shape = gamma.shape
+            if shape == beta.shape == x.shape[-1:] and gamma.dtype is beta.dtype is x.dtype:
+                return torch.layer_norm(x, shape, gamma, beta, config.epsilon() if epsilon is None else epsilon)
         axes = canonical_axes(axis, x.ndim)
         shape = x.shape[min(axes) :]
         if kwargs or x.dtype not in _FLOATS or sorted(axes) != list(range(x.ndim - len(axes), x.ndim)):
             return super().layer_normalization(x, gamma, beta, axis, epsilon, **kwargs)
-        gamma, beta = (None if v is None else self.asarray(v) for v in (gamma, beta))
         for v in (gamma, beta):
             if v is not None and (v.shape != shape or v.dtype != x.dtype):
                 return super().layer_normalization(x, gamma, beta, axis, epsilon)
@@ -348,10 +346,12 @@ class TorchFused(TorchBackend):
         return inputs * draws.ge_(rate).to(inputs.dtype).mul_(1.0 / (1.0 - rate))
 
     def picked(self, x, indices, axis):
-        if x.ndim == 2 and axis == 0 and x.dtype in _FLOATS and indices.dtype in _PLACES and _is_plain(indices):
-            with contextlib.suppress(IndexError):  # the kernel looks at each index anyway
-                return torch.embedding(x, indices)
-        return super().picked(x, indices, axis)
+        if axis != 0 or x.ndim != 2 or x.dtype not in _FLOATS or indices.dtype not in _PLACES or not _is_plain(indices):
+            return super().picked(x, indices, axis)
+        try:
+            return torch.embedding(x, indices)  # which looks at each index anyway
+        except IndexError:
+            return super().picked(x, indices, axis)
 
     def take(self, x, indices, axis):  # with gradient 1.0, 1.8 (5000 x 64, 1600 of them)
         if x.ndim == 2 and axis in (0, -2) and x.dtype in _FLOATS and indices.dtype in _PLACES:
@@ -422,6 +422,12 @@ class TorchFused(TorchBackend):
         return _fused_loop(torch._VF.gru, x, (h.unsqueeze(0).contiguous(),), weights, mask, **how)
 
     # -- update rules of optimizers: 190 times (six small variables), 6 times (two of a million entries) ---------------
+
+    def grow(self, variable, up):  # 3.0, for a counter
+        if type(up) is not int or scope.stack.redirect is not None or state.journals or is_compiling():
+            return super().grow(variable, up)
+        variable.store.add_(up)
+        return None
 
     def adam_step(self, gradients, variables, momentums, velocities, maxima, iterations, learning_rate, beta_1, beta_2,
                   epsilon):  # fmt: skip

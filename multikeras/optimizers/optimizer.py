@@ -201,8 +201,8 @@ class Optimizer:
 
     def slots(self, slots: Sequence[Variable], variables: Sequence[Variable]) -> list[Variable]:
         """Return of `slots`, one for each trainable variable, those of `variables`."""
-        found = [slots[self._index[id(v.variable if type(v) is Rows else v)]] for v in variables]
-        return [v.of(slot) if type(v) is Rows else slot for v, slot in zip(variables, found)]
+        index = self._index
+        return [v.of(slots[index[id(v.variable)]]) if type(v) is Rows else slots[index[id(v)]] for v in variables]
 
     def assign(self, variable: Any, value: Any) -> None:
         """Write a variable."""
@@ -331,7 +331,7 @@ class Optimizer:
         if self.loss_scale_factor is not None:
             grads = [g if v.overwrite_with_gradient else g / self.loss_scale_factor for g, v in zip(whole(grads), variables)]
         self._apply_or_accumulate(grads, variables)
-        self._iterations.assign(frozen(self._iterations) + 1)
+        current.grow(self._iterations, 1)
         for variable in variables:
             if variable.constraint is not None:
                 variable.assign(variable.constraint(frozen(variable)))

@@ -43,6 +43,12 @@ def step_down(B, variable: Variable, down: Any) -> None:
 
 
 @rule
+def grow(B, variable: Variable, up: Any) -> None:
+    """Add `up` to a variable."""
+    variable.assign(value(B, variable) + up)
+
+
+@rule
 def sgd_step(
     B, gradients: Sequence, variables: Variables, momentums: Variables | None, learning_rate: Any, momentum: float, nesterov: bool
 ) -> None:
@@ -122,9 +128,8 @@ def adagrad_step(
 ) -> None:
     """Go down gradients over the root of the sum of their squares so far (Duchi et al., 2011)."""
     for g, v, a in zip(gradients, variables, accumulators):
-        total = value(B, a) + g * g
-        a.assign(total)
-        B.step_down(v, g * B.cast(learning_rate, v.dtype) * B.rsqrt(total + epsilon))
+        B.grow(a, g * g)
+        B.step_down(v, g * B.cast(learning_rate, v.dtype) * B.rsqrt(value(B, a) + epsilon))
 
 
 @rule

@@ -150,7 +150,7 @@ _NO_GRADIENT = {"one_hot", "sparsemax", "top_k", "any", "all", "count_nonzero", 
 
 
 def _is_override(name):
-    rules = name.endswith("_step") or name == "step_down"  # of optimizers
+    rules = name.endswith("_step") or name in ("step_down", "grow")  # of optimizers
     return not (name.startswith("_") or rules or name in ("faces", "bind_face", "surely_in_range"))
 
 
