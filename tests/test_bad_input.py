@@ -125,8 +125,9 @@ def test_ops_on_strings(name):
 
 
 def test_strings_where_numbers_are_counted_or_viewed():
-    with pytest.raises(ValueError, match="^view: strings cannot be viewed"):
-        mk.ops.view(np.array(["a", "b"]), "int32")
+    if backend.current.name != "numpy":  # which views characters as numbers
+        with pytest.raises(ValueError, match="^view: strings cannot be viewed"):
+            mk.ops.view(np.array(["a", "b"]), "int32")
     with pytest.raises(ValueError, match="^arange: counts numbers, not strings.*'a'"):
         mk.ops.arange("a")
 
