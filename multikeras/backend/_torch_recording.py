@@ -132,16 +132,26 @@ def _always_equal(node) -> bool:
 def _by_inductor(graph: torch.fx.GraphModule, examples: list) -> Callable:
     # Compiled programs are kept between processes only where the sizes of their inputs are known from an environment.
     mode = FakeTensorMode(shape_env=ShapeEnv())
+    fakes = [mode.from_tensor(x, static_shapes=True) for x in examples]
+    layouts = [x.stride() for x in examples]
     with torch.no_grad():
-        one: Any = torch._inductor.compile(graph, [mode.from_tensor(x, static_shapes=True) for x in examples])
+        # A third of the time of a small step would go into looking how each input lies in memory: here a loop looks once.
+        compiled: Any = torch._inductor.compile(graph, fakes, options={"size_asserts": False})
 
     def run(stacked, start, stop, shared, stores):
         stores = [store.detach() for store in stores]
+        given = (*(rows[0] for rows in stacked), *shared, *stores)
+        one = compiled if all(map(_lies_so, given, layouts)) else graph
         with torch.no_grad():
             for slices in zip(*(rows[start:stop].unbind(0) for rows in stacked)):
                 one(*slices, *shared, *stores)
 
     return run
+
+
+def _lies_so(x: torch.Tensor, strides: tuple) -> bool:
+    """Tell whether the entries of a tensor lie so in memory; a dimension of one entry may have any stride."""
+    return all(a == b for a, b, n in zip(x.stride(), strides, x.shape) if n > 1)
 
 
 def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, stores: int, keeps: bool) -> Callable:

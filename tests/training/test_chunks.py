@@ -184,6 +184,21 @@ def test_compiled_steps_train_alike(model, request):
         np.testing.assert_allclose(a, b, rtol=5e-3, atol=1e-3)
 
 
+@pytest.mark.slow
+def test_compiled_steps_take_arrays_that_lie_otherwise_in_memory():
+    x = host.normal((1, 0), (40, 6))
+    weights = []
+    for second in (x, np.asfortranarray(x)):
+        mk.utils.set_random_seed(0)
+        model = mk.Sequential([mk.Input((6,)), mk.layers.Dense(4, activation="tanh"), mk.layers.Dense(1)])
+        model.compile("adam", "mse", jit_compile=True)
+        for rows in (x, second):
+            model.fit(rows, x[:, :1], batch_size=8, epochs=2, verbose=0)
+        weights.append(model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_predictions_together_are_those_of_single_batches(model, monkeypatch):
     made = MODELS[model]()
