@@ -116,38 +116,38 @@ def _with_derivative_of(other, function):
     return function
 
 
-def _seen(x, window, strides, pairs, dilation, counts):
-    """Return, for each place in the window, the pixels that it stands over."""
-    if any(map(any, pairs)):
-        x = jnp.pad(x, ((0, 0), *pairs, (0, 0)))
-    for place in itertools.product(*map(range, window)):
-        starts = [i * d for i, d in zip(place, dilation)]
-        stops = [i + (c - 1) * s + 1 for i, c, s in zip(starts, counts, strides)]
-        yield place, lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *strides, 1))
+def _padded(x, pairs):
+    return jnp.pad(x, ((0, 0), *pairs, (0, 0))) if any(map(any, pairs)) else x
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6), inline=True)
-def _depthwise(x, kernel, axis, *how):
+def _depthwise(x, kernel, axis, strides, pairs, dilation, counts):
     """Add up the products of shifted images and entries of the window."""
     *window, _, filters = kernel.shape
-    x = jnp.moveaxis(x, axis, -1)
+    x = _padded(jnp.moveaxis(x, axis, -1), pairs)
     total: Any = 0
-    for place, part in _seen(x, window, *how):
+    for place in itertools.product(*map(range, window)):
+        starts = [i * d for i, d in zip(place, dilation)]
+        stops = [i + (c - 1) * s + 1 for i, c, s in zip(starts, counts, strides)]
+        part = lax.slice(x, (0, *starts, 0), (x.shape[0], *stops, x.shape[-1]), (1, *strides, 1))
         # A channel has `filters // channels` entries, one after the other.
         total = total + part[..., None] * kernel[place].reshape(x.shape[-1], -1)
     return jnp.moveaxis(total.reshape(*total.shape[:-2], filters), -1, axis)
 
 
-def _product(backend, x, kernel, axis, *how):
+def _product(backend, x, kernel, axis, strides, pairs, dilation, counts):
     """Multiply a matrix of all windows by the kernel."""
     *window, _, filters = kernel.shape
 
     @jax.checkpoint  # derivatives collect the windows again: kept, they take as many images as the window has places
     def product(x, kernel):
-        y = lax.optimization_barrier(jnp.concatenate([part for _, part in _seen(x, window, *how)], -1))
-        return backend.matmul(y, kernel.reshape(-1, filters))
+        for i in reversed(range(len(window))):  # the last first: then entries lie in the order of the kernel's
+            places = range(0, window[i] * dilation[i], dilation[i])
+            reach = (counts[i] - 1) * strides[i] + 1
+            x = lax.concatenate([lax.slice_in_dim(x, p, p + reach, strides[i], i + 1) for p in places], x.ndim - 1)
+        return backend.matmul(lax.optimization_barrier(x), kernel.reshape(-1, filters))
 
-    return jnp.moveaxis(product(jnp.moveaxis(x, axis, -1), kernel), -1, axis)
+    return jnp.moveaxis(product(_padded(jnp.moveaxis(x, axis, -1), pairs), kernel), -1, axis)
 
 
 def _sizes(x, window, strides, first):
