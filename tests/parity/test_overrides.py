@@ -15,7 +15,10 @@ from multikeras.ops._op import registry
 assert ops
 _MODULE = {"jax": "jax", "torch": "torch", "tensorflow": "tf"}.get(current.name)
 PLAIN = importlib.import_module(f"multikeras.backend.{_MODULE}_backend").BACKEND() if _MODULE else current
-FUSED = vars(type(current)) if type(current) is not type(PLAIN) else {}
+FUSED = {
+    name: override for part in reversed(type(current).__mro__) if part not in type(PLAIN).__mro__
+    for name, override in vars(part).items()
+}  # fmt: skip
 
 M, CUBE = (3, 4), (2, 3, 4)
 
@@ -129,7 +132,9 @@ _CASES: dict[str, list] = {
                for how in ("nearest", "bilinear", "bicubic", "lanczos3")],
     "tensordot": [((CUBE, (4, 2)), {"axes": 1}), ((CUBE, CUBE), {"axes": ((0, 2), (0, 2))})],
     "diagonal": [((CUBE,), {}), ((CUBE, P(0), P(-2), P(-1)), {}), ((M,), {"offset": -1}), ((CUBE, P(1), P(2), P(0)), {})],
-    "conv": [((_IMAGE, (3, 3, 1, 4), P((1, 1)), P("same"), P((1, 1)), P(4), P("channels_last")), {}),
+    "full": [((P((2, 3)), P(0), P("int32")), {}), ((P(()), P(0), P("float32")), {}), ((P((4,)), P(1.5), P("float64")), {})],
+    "conv": [((_IMAGE, (3, 2, 4, 5), P((1, 2)), P("same"), P((1, 1)), P(1), P("channels_last")), {}),
+             ((_IMAGE, (3, 3, 1, 4), P((1, 1)), P("same"), P((1, 1)), P(4), P("channels_last")), {}),
              (((2, 4, 7, 6), (2, 3, 1, 8), P((2, 1)), P("same"), P((1, 1)), P(4), P("channels_first")), {}),
              ((_IMAGE, (2, 3, 1, 8), P((1, 1)), P("valid"), P((2, 1)), P(4), P("channels_last")), {}),
              ((_IMAGE, (3, 3, 2, 4), P((1, 1)), P("valid"), P((1, 1)), P(2), P("channels_last")), {})],
@@ -220,5 +225,5 @@ def test_the_plain_backend_has_none():
     assert type(PLAIN) is not type(current)
     for name in _names():
         if name in registry and hasattr(Backend, name):
-            assert getattr(type(PLAIN), name) is not getattr(type(current), name) or name in vars(type(current)), name
+            assert getattr(type(PLAIN), name) is not getattr(type(current), name) or name in FUSED, name
     assert backend
