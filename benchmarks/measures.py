@@ -14,7 +14,7 @@ from workloads import WORKLOADS, Workload
 
 TURN = 0.25
 """Seconds of a turn, at least one epoch."""
-WARM = 0.6
+WARM = 2.0
 """Seconds and epochs of a fit before it is timed: by then all is compiled or recorded."""
 WARM_EPOCHS = 3
 FIRST_STEPS = 3
