@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 _ATEN = torch.ops.aten
 
@@ -130,6 +129,8 @@ def _always_equal(node) -> bool:
 
 
 def _by_inductor(graph: torch.fx.GraphModule, examples: list) -> Callable:
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv  # 0.3 s to import: sympy
+
     # Compiled programs are kept between processes only where the sizes of their inputs are known from an environment.
     mode = FakeTensorMode(shape_env=ShapeEnv())
     fakes = [mode.from_tensor(x, static_shapes=True) for x in examples]
