@@ -58,9 +58,9 @@ def _flat(backend, x, kernel):
     return backend.matmul(x.reshape(-1, x.shape[-1]), kernel).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
-def _total(terms, shape):
+def _total(terms, shape, dtype):
     """Return the sum of the terms there are, in a shape."""
-    return jnp.broadcast_to(functools.reduce(jnp.add, terms, jnp.zeros((), "float32")), shape)
+    return jnp.broadcast_to(functools.reduce(jnp.add, terms, jnp.zeros((), dtype)), shape)
 
 
 def _known(tangent) -> bool:
@@ -123,7 +123,7 @@ def _lstm_derivative(backend, sequences, primals, tangents):
         dh = by_c * dc + by_o * o
         return (dh, dc), dh if sequences else None
 
-    changes = lax.scan(linear, _dense(dstates), (_total(received, (*xs.shape[:-1], kernels.shape[-1])), slopes))
+    changes = lax.scan(linear, _dense(dstates), (_total(received, (*xs.shape[:-1], kernels.shape[-1]), xs.dtype), slopes))
     return (states, outputs), changes
 
 
@@ -178,5 +178,5 @@ def _gru_derivative(backend, sequences, primals, tangents):
         return (h,), h if sequences else None
 
     shape = (*xs.shape[:-1], kernel.shape[-1])
-    changes = lax.scan(linear, _dense(dstates), (_total(received, shape), _total(inner, shape), slopes))
+    changes = lax.scan(linear, _dense(dstates), (_total(received, shape, xs.dtype), _total(inner, shape, xs.dtype), slopes))
     return (states, outputs), changes
