@@ -52,6 +52,16 @@ def test_loops_over_time_have_the_derivatives_of_the_composite(name, gates, reve
     assert_close(run(getattr(current, name)), run(getattr(Backend, name).__get__(current)))
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+@pytest.mark.parametrize(("name", "gates"), [("lstm", 4), ("gru", 3)])
+def test_gradients_of_loops_have_the_dtype_of_their_inputs(name, gates, dtype):
+    states, biases = (2, 1) if name == "lstm" else (1, 2)
+    shapes = [(2, 5, 3), *[(2, 4)] * states, (3, gates * 4), (4, gates * 4), *[(gates * 4,)] * biases]
+    xs = arrays(np.random.default_rng(0), *shapes, dtype=dtype)
+    result, pull = current.vjp(lambda *xs: current.sum(getattr(current, name)(*xs)[0]), xs)
+    assert {current.dtype(g) for g in pull(current.asarray(1.0, dtype))} == {current.dtype(result)} == {dtype}
+
+
 @pytest.mark.parametrize(
     ("window", "padding", "strides", "dilation", "data_format"),
     [
