@@ -120,6 +120,24 @@ def _simplify(graph: torch.fx.GraphModule) -> None:
     graph.graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or bool(_written(node)))
 
 
+def _same_in_a_loop(graph: torch.fx.GraphModule, slices: int) -> set:
+    """Return the nodes that give the same in each step of one loop: of what the steps share and do not write."""
+    nodes = list(graph.graph.nodes)
+    changed, renamed = set(), set()
+    for node in reversed(nodes):
+        (renamed if _is_call(node) and torch.Tag.inplace_view in node.target.tags else changed).update(_written(node))
+        if node in changed:  # it may be a view of any input: schemas of `unsafe_chunk` and the like do not tell
+            changed.update(node.all_input_nodes)
+    changed |= renamed
+    inputs = [node for node in nodes if node.op == "placeholder"][slices:]
+    stay = {node for node in nodes if node.op == "get_attr" or node in inputs} - changed
+    for node in nodes:
+        same = node.target is operator.getitem or (_is_call(node) and _always_equal(node))
+        if same and node.all_input_nodes and node not in changed and stay.issuperset(node.all_input_nodes):
+            stay.add(node)
+    return stay
+
+
 def _always_equal(node) -> bool:
     target = node.target
     return not (target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags or target.namespace != "aten")
@@ -159,6 +177,8 @@ def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, store
     groups: dict[tuple, str] = {}
     constants: list[torch.Tensor] = []
     names: dict[Any, str] = {}
+    stay = _same_in_a_loop(graph, slices)
+    once: list[str] = []
     lines: list[str] = []
     inputs = [f"slice_{i}" for i in range(slices)] + [f"shared_{i}" for i in range(shared)]
     inputs += [f"store_{i}" for i in range(stores)]
@@ -172,7 +192,7 @@ def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, store
             names[node] = f"t{len(names)}"
             for written in _lists_written(node):
                 groups.setdefault(tuple(written), f"groups[{len(groups)}]")
-            lines.append(f"{names[node]} = {_call(node, names, groups)}")
+            (once if node in stay else lines).append(f"{names[node]} = {_call(node, names, groups)}")
     head = [f"{kind}_{i} = {group}[{i}]" for kind, group, count in (
         ("shared", "shared", shared), ("store", "stores", stores), ("constant", "constants", len(constants)),
     ) for i in range(count)]  # fmt: skip
@@ -181,7 +201,7 @@ def _by_interpreter(graph: torch.fx.GraphModule, slices: int, shared: int, store
     source = "\n".join([
         f"def repeat(stacked: {tensors}, start: int, stop: int, shared: {tensors}, stores: {tensors}, "
         f"groups: List[{tensors}], constants: {tensors}):",
-        *(f"    {line}" for line in head),
+        *(f"    {line}" for line in [*head, *once]),
         "    for row in range(start, stop):",
         *(f"        {line}" for line in [*rows, *lines]),
         "    return stop\n",
