@@ -8,6 +8,7 @@ not mean the same, the composite does it.
 from multikeras import config
 from multikeras.backend import dtypes, scope
 from multikeras.backend._tf_programs import DTYPE, recorded, tf
+from multikeras.backend._tf_recurrent import TensorFlowRecurrent
 from multikeras.backend.shapes import canonical_axes
 from multikeras.backend.tf_backend import TensorFlowBackend, _axes, _ints
 
@@ -62,7 +63,7 @@ def _in_place(variables):
     return scope.stack.redirect is None and all(v.store.dtype in _FLOATS for v in variables)
 
 
-class TensorFlowFused(TensorFlowBackend):
+class TensorFlowFused(TensorFlowRecurrent):
     """`TensorFlowBackend` with TensorFlow's own kernels."""
 
     not_equal = staticmethod(lambda x1, x2: R.NotEqual(x=x1, y=x2))  # 2.0, 1.1

@@ -73,8 +73,8 @@ def _static_size(leaves, length):
     return length
 
 
-class _Forward(threading.local):
-    """A `with` block, in a thread, inside which nothing is kept for a backward pass."""
+class _Within(threading.local):
+    """A `with` block, in a thread, whose inside can be told from its outside by `depth`."""
 
     depth = 0
 
@@ -85,7 +85,20 @@ class _Forward(threading.local):
         self.depth -= 1
 
 
-_forward = _Forward()
+_forward = _Within()
+"""Inside, nothing is kept for a backward pass."""
+_for_xla = _Within()
+"""Inside, what XLA compiles is traced."""
+
+
+def forward_only():
+    """Tell whether nobody takes a derivative."""
+    return bool(_forward.depth) and not recorded()
+
+
+def for_xla():
+    """Tell whether XLA compiles what is traced."""
+    return bool(_for_xla.depth)
 
 
 class Module(tf.__internal__.tracking.Trackable):
@@ -239,7 +252,7 @@ class Programs(Backend):
         def reading(x):
             if tf.executing_eagerly():
                 return partial(tf.gather, x)
-            if _forward.depth and not recorded():
+            if forward_only():
                 return x.__getitem__
             return tf.TensorArray(x.dtype, size, element_shape=x.shape[1:]).unstack(x).read
 
@@ -393,7 +406,12 @@ class Programs(Backend):
         return not deterministic()
 
     def _compiled(self, f, compile):
-        compiled = tf.function(f, autograph=False, reduce_retracing=True, jit_compile=compile is True or None)
+        def known_to_be(*args):
+            with _for_xla:
+                return f(*args)
+
+        traced = known_to_be if compile is True else f
+        compiled = tf.function(traced, autograph=False, reduce_retracing=True, jit_compile=compile is True or None)
         # One trace for each shape is meant: the warning counts those of all models together.
         compiled._omit_frequent_tracing_warning = True
         return compiled
