@@ -144,8 +144,16 @@ def sparse_categorical_crossentropy(B, target, output, from_logits=False, axis=-
             f"same sizes but for axis {axis}. Received: target.shape={tuple(target.shape)}, "
             f"output.shape={tuple(output.shape)}"
         )
-    log_p = _log_probabilities(B, output, from_logits, axis)
-    return -B.sum(B.one_hot(target, B.shape(output)[axis], axis, B.dtype(output)) * log_p, axis)
+    classes, dtype = B.shape(output)[axis], B.dtype(output)
+    chosen = B.one_hot(target, classes, axis, "bool")
+
+    def of_class(values):
+        return B.sum(B.where(chosen, values, B.asarray(0, dtype)), axis)
+
+    if from_logits:
+        return -of_class(B.log_softmax(output, axis))
+    p = _probabilities(B, B.divide(of_class(output), B.sum(output, axis)))  # one logarithm a row, not one a class
+    return -B.log(p) * B.cast(B.bitwise_and(target >= 0, target < classes), dtype)
 
 
 @op(tensors=2, promote=True, inexact=True)
