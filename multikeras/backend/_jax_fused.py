@@ -142,6 +142,14 @@ class JaxFused(JaxWindows, JaxRecurrent):
             return _zeros(tuple(shape), dtype)
         return super().full(shape, value, dtype)
 
+    def averaged(self, logits, values):  # attention of 32 x 64 x 4 x 32: 2.0 ms, 1.5; of 2 x 512 x 8 x 64, with gradient: 49, 36
+        # Divided are the averages, not the weights, which are more numbers.
+        if logits.dtype != _FLOAT32 or values.dtype != _FLOAT32 or not logits.size:
+            return super().averaged(logits, values)
+        weights = jnp.exp(logits - lax.stop_gradient(jnp.max(logits, -1, keepdims=True)))
+        total = jnp.einsum("bnts->btn", weights)
+        return jnp.einsum("bnts,bsnh->btnh", weights, values) / total[..., None]
+
     def roll(self, x, shift, axis=None):  # 9, 8; with gradient 47
         if type(shift) is not int or type(axis) is not int or not -x.ndim <= axis < x.ndim:
             return super().roll(x, shift, axis)

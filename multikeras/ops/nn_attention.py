@@ -80,7 +80,13 @@ def _at_once(B, query, key, value, bias=None, allowed=None, is_causal=False, sof
     if allowed is not None:
         # Finite, so that a row that sees nothing stays a number.
         logits = B.where(allowed, logits, B.asarray(-1e30 if wide == "float32" else -1e300, wide))
-    return B.einsum("bnts,bsnh->btnh", B.cast(B.softmax(logits, -1), dtype), value)
+    return B.averaged(logits, value)
+
+
+@op(tensors=2)
+def averaged(B, logits, values):
+    """Average values (batch, source, heads, size) by the softmax of logits (batch, heads, target, source)."""
+    return B.einsum("bnts,bsnh->btnh", B.cast(B.softmax(logits, -1), B.dtype(values)), values)
 
 
 def _of_rank_4(B, x):
