@@ -177,7 +177,7 @@ def gathered(batches: Iterator[Any], single: Callable, state: Callable, usual: U
         if usual.see(found) and found is not None:
             if filling is None:
                 filling = _Filling(usual, found[0], min(found[0].most, max(count(), 1), most))
-                most *= 4
+                most *= 8  # a group costs TensorFlow 2 ms for 8 MB of variables: mlp from tf.data takes 2 % longer with 4
             if filling.add(found[1], position):
                 full, filling = filling, None
                 yield full.group()
