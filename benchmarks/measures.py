@@ -4,6 +4,7 @@ import gc
 import importlib
 import itertools
 import statistics
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -134,7 +135,9 @@ class Bench:
         return {"tiny": _rates(runs, self.rounds, work.steps, warm=True)}
 
     def sources(self) -> dict:
-        """Steps a second of mlp from other kinds of data ("ours"), from arrays ("native"), and without a model ("alone")."""
+        """Steps a second of mlp from other kinds of data ("ours") and from arrays ("native"); from arrays while a thread
+        draws as many batches of the other kind and drops them ("beside"); batches a second without a model ("alone").
+        """
         work, package = WORKLOADS["mlp"], self.packages["ours"]
         x, y = work.arrays()
         arrays = _fitting(_compiled(package, work), work, x, y, shuffle=False)
@@ -142,6 +145,7 @@ class Bench:
         for kind, (data, more) in _sources(package, x, y, work.batch).items():
             model = _compiled(package, work)
             runs = {"ours": lambda n, m=model, d=data, k=more: m.fit(d, epochs=n, verbose=0, **k), "native": arrays}
+            runs["beside"] = lambda n, d=data: _beside(lambda: _drawn(d, n * work.steps), lambda: arrays(n))
             alone = {"alone": lambda n, d=data: _drawn(d, n * work.steps)}
             found[kind] = _rates(runs, self.rounds, work.steps, warm=True) | _rates(alone, self.rounds, work.steps, turn=0.1)
         return found
@@ -258,6 +262,14 @@ def _drawn(data: Any, count: int) -> None:
         batches = data if hasattr(data, "__next__") else map(data.__getitem__, range(len(data))) if hasattr(data, "num_batches") \
             else data  # fmt: skip
         count -= sum(1 for _ in itertools.islice(batches, count))
+
+
+def _beside(other: Callable[[], Any], run: Callable[[], Any]) -> None:
+    """Do both, one of them in a thread."""
+    thread = threading.Thread(target=other)
+    thread.start()
+    run()
+    thread.join()
 
 
 def _seconds(run: Callable[[], Any]) -> tuple[float, float]:

@@ -165,7 +165,7 @@ def table(results: dict, name: str) -> str:
     for backend, row, values in rows:
         cells = [_number(middle(values[w])) for w, _ in here]
         for i in (0, 1):
-            share = _possible(values) if name == "sources" else 1
+            share = _possible(values, i) if name == "sources" else 1
             cells += [_judged(_ratio(section, values, w, i), share * _least(section, w, backend, row)) for w, _ in others]
         if name == "one":
             over = 1e6 * longer(values["ours"], values["native"])
@@ -176,12 +176,9 @@ def table(results: dict, name: str) -> str:
     return "\n".join(lines)
 
 
-def _possible(values: dict) -> float:
+def _possible(values: dict, i: int = 0) -> float:
     """Return the share of the array path that is left when the CPUs, which that keeps busy, fetch the data too."""
-    if "alone" not in values:
-        return 1.0
-    arrays, alone = (1 / middle(values[w], 1) for w in ("native", "alone"))
-    return arrays / (arrays + alone)
+    return min(ratio(values["beside"], values["native"], i), 1.0) if "beside" in values else 1.0
 
 
 def _least(section: Section, other: str, backend: str, row: str) -> float:
