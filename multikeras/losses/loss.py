@@ -48,7 +48,7 @@ def reduce_values(values: Any, sample_weight: Any = None, reduction: str | None 
     if reduction == "sum":
         return total
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
-        weight = ops.sum(ops.broadcast_to(sample_weight, ops.shape(values)))
+        weight = ops.sum(sample_weight)
     else:
         weight = _count(values, values.dtype)
     return shared(ops.divide_no_nan(total, weight))
@@ -101,7 +101,7 @@ class Loss:
     Args:
         name: Name, made up from the class if None.
         reduction: "sum_over_batch_size" or "mean": mean over samples; "sum"; "mean_with_sample_weight": sum divided by that of
-            the weights; "none" or None: one loss a sample.
+            the weights as given; "none" or None: one loss a sample.
         dtype: Dtype or policy to compute in, `floatx` if None.
 
     >>> from multikeras import losses

@@ -68,7 +68,7 @@ def circle(
     unlike = ops.logical_not(alike)
     if remove_diagonal and ref_labels is None:
         alike = ops.logical_and(alike, ops.logical_not(ops.eye(y_pred.shape[0], dtype="bool")))
-    distance = 1.0 - ops.matmul(y_pred, ops.transpose(embeddings))
+    distance = ops.maximum(1.0 - ops.matmul(y_pred, ops.transpose(embeddings)), 0.0)
     pull = gamma * ops.maximum(margin + distance, 0.0) * (distance - margin)
     push = gamma * ops.maximum(1.0 + margin - distance, 0.0) * (1.0 - margin - distance)
     far_below = ops.full_like(distance, -1e9)

@@ -118,6 +118,7 @@ def categorical_focal_crossentropy(
     p = ops.softmax(y_pred, axis=axis) if from_logits else y_pred
     p = p / ops.sum(p, axis=axis, keepdims=True)
     p = ops.clip(p, config.epsilon(), 1.0 - config.epsilon())
+    alpha = ops.convert_to_tensor(alpha, dtype=p.dtype)
     return ops.sum(alpha * (1.0 - p) ** gamma * -y_true * ops.log(p), axis=axis)
 
 

@@ -106,7 +106,8 @@ class _Counting(Metric):
             setattr(self, kind, self.add_variable(shape, name=kind))
 
     def _count(self, *args, **kwargs) -> None:
-        for kind, count in counts(self.kinds, *args, dtype=self.dtype, **kwargs).items():
+        dtype = getattr(self, self.kinds[0]).dtype
+        for kind, count in counts(self.kinds, *args, dtype=dtype, **kwargs).items():
             variable = getattr(self, kind)
             variable.assign(variable + count)
 
@@ -121,7 +122,7 @@ class _OneCount(Metric):
         self.accumulator = self.add_variable((len(self.thresholds),), name="accumulator")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        found = counts((self.kind,), y_true, y_pred, self.thresholds, self.dtype, sample_weight)
+        found = counts((self.kind,), y_true, y_pred, self.thresholds, self.accumulator.dtype, sample_weight)
         self.accumulator.assign(self.accumulator + found[self.kind])
 
     def result(self) -> Any:

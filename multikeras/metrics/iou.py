@@ -48,7 +48,7 @@ class IoU(Metric):
             raise ValueError(f"Target class id {wrong[0]} is out of range, which is [0, {num_classes}).")
         self.num_classes, self.target_class_ids, self.ignore_class = num_classes, target_class_ids, ignore_class
         self.sparse_y_true, self.sparse_y_pred, self.axis = sparse_y_true, sparse_y_pred, axis
-        self.total_cm = self.add_variable((num_classes, num_classes), name="total_confusion_matrix")
+        self.total_cm = self.add_variable((num_classes, num_classes), dtype=self.dtype, name="total_confusion_matrix")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_true = ops.convert_to_tensor(y_true) if self.sparse_y_true else ops.argmax(y_true, axis=self.axis)
@@ -67,7 +67,9 @@ class IoU(Metric):
                 )
             while 0 < len(weights.shape) < len(shape):
                 weights = ops.expand_dims(weights, -1)
-            weights = ops.reshape(ops.broadcast_to(ops.cast(weights, self.dtype), shape), (-1,))
+            if len(weights.shape) <= len(shape):
+                weights = ops.broadcast_to(weights, shape)
+            weights = ops.cast(ops.reshape(weights, (-1,)), self.dtype)
         counted = ops.logical_and(_between(y_true, n), _between(y_pred, n))
         if self.ignore_class is not None:
             counted = ops.logical_and(counted, ops.not_equal(y_true, int(self.ignore_class)))

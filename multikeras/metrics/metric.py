@@ -61,7 +61,7 @@ class Metric:
         layout: Any = None,
         name: str | None = None,
     ) -> Variable:
-        """Return a new state variable.
+        """Return a new state variable, of `floatx` if `dtype` is None.
 
         `aggregation` says how replicas, each with its own batches, combine theirs: "sum", "mean", "max", "min"
         or "none".
@@ -70,7 +70,7 @@ class Metric:
             variable = Variable(
                 initializers.get(initializer),
                 shape=shape,
-                dtype=dtype or self._dtype,
+                dtype=dtype,
                 trainable=False,
                 aggregation=aggregation,
                 synchronization="on_read",

@@ -21,6 +21,7 @@ CASES = [(name, {}) for name in FUNCTIONS] + [
     ("binary_focal_crossentropy", {"from_logits": True, "apply_class_balancing": True, "label_smoothing": 0.2}),
     ("categorical_crossentropy", {"from_logits": True, "label_smoothing": 0.1}),
     ("categorical_focal_crossentropy", {"from_logits": True, "label_smoothing": 0.1, "gamma": 3.0}),
+    ("categorical_focal_crossentropy", {"alpha": [0.1, 0.2, 0.7]}),
     ("huber", {"delta": 0.2}),
     ("cosine_similarity", {"axis": 0}),
     ("dice", {"axis": (1,)}),
@@ -101,8 +102,6 @@ def test_generalized_crossentropy(keras):
 @pytest.mark.parametrize("reduction", ["sum", "mean", "mean_with_sample_weight", "sum_over_batch_size", "none", None])
 @pytest.mark.parametrize("weights", [None, 2.0, np.arange(6.0), np.arange(6.0)[:, None]])
 def test_reduction(keras, reduction, weights):
-    if reduction == "mean_with_sample_weight" and isinstance(weights, float):
-        pytest.skip("Keras divides by one weight, not by that of all samples")
     ours = losses.MeanAbsoluteError(reduction=reduction)(TRUE, PRED, sample_weight=weights)
     assert_same(ours, keras.losses.MeanAbsoluteError(reduction=reduction)(TRUE, PRED, sample_weight=weights))
 
@@ -185,3 +184,8 @@ def test_config_is_exchangeable(keras, name):
 def test_mean_of_nothing_is_zero():
     assert float(losses.MeanSquaredError(reduction="mean_with_sample_weight")(TRUE, PRED, np.zeros(6))) == 0.0
     assert not math.isnan(float(losses.MeanSquaredError()(TRUE, PRED, np.zeros(6))))
+
+
+def test_circle_of_embeddings_of_any_length(keras):
+    ours, theirs = (package.Circle(gamma=2.0)(CLASSES, 3 * PRED) for package in (losses, keras.losses))
+    assert_same(ours, theirs)

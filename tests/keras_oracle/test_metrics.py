@@ -187,3 +187,21 @@ def test_metrics_inside_are_tracked():
 
     assert len(Pair().variables) == 3
     assert isinstance(losses.get("mse")(np.ones(2), np.ones(2)), object)
+
+
+def test_weights_of_regions_may_be_a_column(keras):
+    ours, theirs = (package.MeanIoU(3) for package in (metrics, keras.metrics))
+    for metric in (ours, theirs):
+        metric.update_state(CLASSES, COUNTS, sample_weight=np.arange(12)[:, None])
+    assert_close(ops.convert_to_numpy(ours.result()), to_numpy(theirs.result()))
+
+
+@pytest.mark.parametrize("name", ["Precision", "TruePositives", "AUC", "Mean", "F1Score", "R2Score"])
+def test_counts_keep_their_digits_in_lower_precision(keras, name):
+    """A bfloat16 count would stop at 256."""
+    dtypes = []
+    for package in (metrics, keras.metrics):
+        metric = getattr(package, name)(dtype="bfloat16")
+        metric.update_state(*([SCORES] if name == "Mean" else [LABELS, SCORES]))
+        dtypes.append([str(v.dtype) for v in metric.variables])
+    assert dtypes[0] == dtypes[1]
