@@ -1,8 +1,11 @@
 """`Model`: a layer that can be trained, saved and summed up."""
 
+import copy
 import inspect
 import json
 import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from multikeras.core import budget, serialization, tree
@@ -11,8 +14,18 @@ from multikeras.layers.layer import Layer
 from multikeras.models import state_tree
 from multikeras.models.quantizing import quantize_layers
 from multikeras.models.summary import html_of, print_summary
-from multikeras.saving import legacy_config, saving_api
+from multikeras.saving import archive, legacy_config, saving_api
 from multikeras.training.trainer import Trainer
+
+_ROOT = __name__.partition(".")[0]
+
+
+def _revived(content: bytes, custom_objects: dict[str, type]) -> Any:
+    """Return a pickled model."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return archive.read(path, custom_objects, safe_mode=False)
 
 
 class Model(Trainer, Layer):
@@ -44,6 +57,19 @@ class Model(Trainer, Layer):
             return
         Trainer.__init__(self)
         Layer.__init__(self, *args, **kwargs)
+
+    def __reduce__(self):
+        """Pickle as a `.keras` archive, which has weights and optimizer, beside the classes that are not of this package."""
+        own = {type(x).__name__: type(x) for x in self._flatten_layers() if type(x).__module__.partition(".")[0] != _ROOT}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            archive.write(self, path)
+            return _revived, (path.read_bytes(), own)
+
+    def __deepcopy__(self, memo):
+        twin = memo[id(self)] = type(self).__new__(type(self))
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
 
     def call(self, *args, **kwargs):
         """Compute the outputs."""

@@ -324,9 +324,7 @@ class Optimizer:
                     self.build(variables)
                 self.built = True
             self._check_known(variables)
-        if self._to_restore is not None:
-            values, self._to_restore = self._to_restore, None
-            self.set_weights(values)
+        self.restore()
         grads, variables = self._with_gradient(list(grads), list(variables))
         if self.loss_scale_factor is not None:
             grads = [g if v.overwrite_with_gradient else g / self.loss_scale_factor for g, v in zip(whole(grads), variables)]
@@ -545,6 +543,12 @@ class Optimizer:
             rate = deserialize_keras_object(config["learning_rate"], custom_objects=custom_objects)
             config = {**config, "learning_rate": rate}
         return cls(**config)
+
+    def restore(self) -> None:
+        """Take up the state that a copy or a pickled optimizer was made with: once it is built, before a step is compiled."""
+        if self._to_restore is not None:
+            values, self._to_restore = self._to_restore, None
+            self.set_weights(values)
 
     def __reduce__(self):
         values = [v.numpy() for v in self.variables] if self.built else None

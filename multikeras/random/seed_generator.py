@@ -1,5 +1,6 @@
 """Where random keys come from: integers, `SeedGenerator`s, and one generator for the whole process."""
 
+import functools
 import random as python_random
 from typing import Any
 
@@ -14,6 +15,10 @@ from multikeras.random import host
 def make_default_seed() -> int:
     """Return a seed from Python's own generator, which `utils.set_random_seed` seeds too."""
     return python_random.randint(1, 1_000_000_000)
+
+
+def _first_key(seed: int, shape: tuple, dtype: str) -> Array:
+    return current.asarray(host.key_of(seed), dtype)
 
 
 class SeedGenerator:
@@ -44,7 +49,7 @@ class SeedGenerator:
         self.name = name or naming.auto_name("SeedGenerator")
         with naming.name_scope(self.name, caller=self):
             self.state = Variable(
-                lambda shape, dtype: current.asarray(host.key_of(self.seed), dtype),
+                functools.partial(_first_key, self.seed),
                 shape=(2,),
                 dtype=current.key_dtype,
                 trainable=False,

@@ -444,6 +444,7 @@ class Trainer(Compiling):
         self._check_labels(source)
         if training and self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
+            self.optimizer.restore()
         elif self.optimizer is not None and self.optimizer.built:
             _check_same_variables(self)
         self._watch_trainable()
