@@ -85,6 +85,8 @@ class Embedding(Quantizable, Layer):
         if self.lora_enabled:
             rows = ops.matmul(ops.take(self.lora_a, inputs, axis=0), self.lora_b) * (self.lora_alpha / self.lora_rank)
             rows = ops.add(ops.take(self._embeddings, inputs, axis=0), rows)
+        elif type(inputs) is current.Tensor:  # what ops.take would look at is known: 2.5 of torch's 175 us, forward and back
+            rows = current.take(self._embeddings.value, inputs, 0)
         else:
             rows = ops.take(self._embeddings, inputs, axis=0)
         return in_dtype(rows, self.compute_dtype)
