@@ -99,6 +99,11 @@ def _unframed(y, ndim, data_format):
     return y.squeeze(1 if data_format == "channels_last" else 2) if ndim == 3 else y
 
 
+def _module_key(name):
+    """Return what torch's own names call an attribute: `_kernel` is "kernel"."""
+    return name.lstrip("_").replace(".", "_")
+
+
 def _kernel(kernel):
     if kernel.ndim == 3:
         kernel = kernel.unsqueeze(0)
@@ -702,13 +707,13 @@ class TorchBackend(TorchPrograms):
 
     def register(self, module, name, value):
         if isinstance(value, VariableBase):
-            module._parameters[name.replace(".", "_")] = value.store
+            module._parameters[_module_key(name)] = value.store
         elif isinstance(value, torch.nn.Module):
-            module._modules[name.replace(".", "_")] = value
+            module._modules[_module_key(name)] = value
 
     def unregister(self, module, name):
         for table in (module._parameters, module._modules):
-            table.pop(name.replace(".", "_"), None)
+            table.pop(_module_key(name), None)
 
     def make_variable(self, value, trainable, name, aggregation="none", synchronization="auto"):
         return torch.nn.Parameter(value.contiguous(), requires_grad=trainable and value.dtype in INEXACT)

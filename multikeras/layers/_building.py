@@ -34,7 +34,7 @@ def recorded_build(build: Callable) -> Callable:
             shapes["input_shape"] = positional[0]
         self._build_shapes = {k: v for k, v in shapes.items() if v is not None}
         self.built = True
-        current.register_all(self, self._tracker.named())
+        current.register_all(self, self._named_parts())
 
     return recorded
 

@@ -27,6 +27,7 @@ class CallPlan:
         self.takes_training = "training" in self.names
         self.masks = frozenset(n for n in self.names if n == "mask" or n.endswith("_mask"))
         passed_on = {"training", *self.masks}
+        self.expects_masks = False
         self.plain = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
         self.required = [p.name for p in parameters if p.default is p.empty and p.name in self.names]
         self.one_is_enough = {*self.required} <= {*self.names[:1], *passed_on}
@@ -69,7 +70,10 @@ def plan_of(function) -> CallPlan:
     if parameters and parameters[0].kind in (parameters[0].POSITIONAL_ONLY, parameters[0].POSITIONAL_OR_KEYWORD):
         parameters = parameters[1:]
     without_self.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    return CallPlan(without_self)
+    plan = CallPlan(without_self)
+    # A user's layer that takes several inputs unpacks their masks, though all are None; those of this package ask first.
+    plan.expects_masks = "mask" in plan.masks and not str(getattr(function, "__module__", "")).startswith("multikeras.")
+    return plan
 
 
 class CallContext:

@@ -102,7 +102,7 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         self._dtype_policy = dtype_policies.get(dtype)
         self._plan = _call.plan_of(type(self).call)
         self._approved: set = set()
-        self._supports_masking = bool(self._plan.masks) or _is_overridden(type(self), "compute_mask")
+        self._supports_masking = _is_overridden(type(self), "compute_mask")
         self._convert_input_args = True
         self._allow_non_tensor_positional_args = False
         self.supports_jit = True
@@ -151,6 +151,10 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
     def _children(self) -> list:
         """Return the direct sub-layers."""
         return self._tracker.find(Layer)
+
+    def _named_parts(self):
+        """Give (dotted name, part) for the variables and layers that the framework's module shall know."""
+        return self._tracker.named()
 
     def _flatten_layers(self, include_self: bool = True, recursive: bool = True) -> list:
         """Return this layer and all inside it, each once, outer before inner."""
@@ -340,13 +344,17 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             arguments["training"] = training
 
         tensors = {k: v for k, v in arguments.items() if k not in plan.masks and _call.has_tensors(v)}
-        previous = None
+        previous = kwargs.get("mask") if "mask" in plan.masks else None
+        if plan.expects_masks and len(tensors) == 1 and arguments.get("mask") is None and tree.is_nested(first):
+            kwargs = {**kwargs, "mask": tree.map_structure(get_mask, first)}
+            arguments["mask"] = kwargs["mask"]
         if masks.in_use:
             for name, value in tensors.items():
                 kept = tree.map_structure(get_mask, value)
                 if all(m is None for m in tree.flatten(kept)):
                     continue
-                previous = kept if name == next(iter(tensors)) else previous
+                if previous is None and name == next(iter(tensors)):
+                    previous = kept
                 argument = "mask" if len(tensors) == 1 else f"{name}_mask"
                 if argument in plan.masks and arguments.get(argument) is None:
                     kwargs = {**kwargs, argument: kept}
@@ -362,7 +370,7 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
                 )
                 self.built = True
                 outputs = self._dispatch(symbolic, args, kwargs)
-            current.register_all(self, self._tracker.named())
+            current.register_all(self, self._named_parts())
         else:
             outputs = self._dispatch(symbolic, args, kwargs)
 
@@ -373,7 +381,7 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         if self._supports_masking:
             if previous is not None or _is_overridden(type(self), "compute_mask"):
                 self._set_masks(first, outputs, previous)
-        elif previous is not None:
+        elif any(m is not None for m in tree.flatten(previous)):
             warnings.warn(
                 f"Layer {self.name!r} of type {type(self).__name__} was passed an input with a mask, but does not support "
                 "masking: the mask ends here.",

@@ -70,6 +70,10 @@ class Sequential(Model):
         if rebuild:
             self._rebuild()
 
+    def _named_parts(self):
+        others = (part for part in super()._named_parts() if not part[0].startswith("_stack."))
+        return [*((str(i), layer) for i, layer in enumerate(self.layers)), *others]
+
     def pop(self, rebuild: bool = True) -> Layer | None:
         """Take the top layer off and return it."""
         if not self._stack:
@@ -146,6 +150,10 @@ class Sequential(Model):
             x = layer(x, **more)
             mask = tree.map_structure(get_mask, x) if not isinstance(x, dict) else None
         return x
+
+    def compute_mask(self, inputs, previous_mask):
+        """Return None: the layers inside have set the mask."""
+        return None
 
     @property
     def layers(self) -> list[Layer]:

@@ -124,6 +124,7 @@ def _convolutions():
     yield case("Conv1DTranspose", 3, 3, strides=2, output_padding=1, **plain)
     yield case("Conv2DTranspose", 3, (2, 3), strides=(1, 2), **plain, inputs=(1, 4, 5, 3))
     yield case("Conv3DTranspose", 2, 2, padding="same", strides=2, output_padding=1, **plain, inputs=(1, 3, 2, 3, 2))
+    yield case("Conv3DTranspose", 2, 2, 2, "same", "channels_first", 1, inputs=(1, 3, 2, 2, 2))
     yield case("Conv3DTranspose", 2, 3, data_format="channels_first", dilation_rate=2, inputs=(1, 2, 3, 2, 3))
     yield case("DepthwiseConv1D", 3, padding="same")
     yield case("DepthwiseConv1D", 3, strides=2, depth_multiplier=2, data_format="channels_first", **plain)

@@ -293,3 +293,16 @@ def test_initializers_regularizers_and_constraints_reach_their_weights(index):
         seen.append((ones, rules, np.round(penalties, 4).tolist(), config(layer)))
     for ours, theirs in zip(*seen, strict=True):
         assert ours == theirs
+
+
+def test_a_convolution_of_a_user_takes_the_place_of_ours():
+    x, found = np.linspace(-1, 1, 64).reshape(1, 4, 4, 4).astype("float32"), []
+    for package in (Ours, keras):
+
+        class Halved(package.layers.Conv2D):
+            def convolution_op(self, inputs, kernel):
+                return super().convolution_op(inputs, kernel * 0.5)
+
+        layer = Halved(2, 2, activation="relu", kernel_initializer="ones", bias_initializer="ones")
+        found.append(np.asarray(package.ops.convert_to_numpy(layer(x))))
+    assert_close(*found)

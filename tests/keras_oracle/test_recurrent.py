@@ -91,3 +91,13 @@ def test_both_directions_merge(mode, sequences):
 
 def test_time_distributed_passes_each_step():
     agree(lambda L: L.TimeDistributed(L.Dense(4)), X)
+
+
+def test_a_layer_with_statistics_sees_the_steps_one_after_the_other():
+    steps, found = np.linspace(-1, 2, 72).reshape(6, 4, 3).astype("float32") ** 3, []
+    for package, to_numpy in ((layers, ops.convert_to_numpy), (keras.layers, keras.ops.convert_to_numpy)):
+        layer = package.TimeDistributed(package.BatchNormalization())
+        y = layer(steps, training=True)
+        found.append([to_numpy(v) for v in (y, *layer.weights)])
+    for ours, expected in zip(*found, strict=True):
+        assert_close(ours, expected)

@@ -149,11 +149,18 @@ class Conv(LowRankAdapted, Windowed):
             inputs = ops.pad(inputs, [(before if axis == time else 0, 0) for axis in range(self.rank + 2)])
             padding = "valid"
         how = self.strides, padding, self.data_format, self.dilation_rate
+        if type(self).convolution_op is not Conv.convolution_op:
+            return self._finish(self.convolution_op(inputs, self.kernel))
         if self.bias is None:
             outputs = ops.conv(inputs, self.kernel, *how)
         else:
             outputs = biased_conv(inputs, self.kernel, self.bias, *how)
         return outputs if self.activation is None else self.activation(outputs)
+
+    def convolution_op(self, inputs, kernel):
+        """Return the convolution without bias and activation, causal inputs being padded: for subclasses to override."""
+        padding = "valid" if self.padding == "causal" else self.padding
+        return ops.conv(inputs, kernel, self.strides, padding, self.data_format, self.dilation_rate)
 
 
 class ConvTranspose(Windowed):

@@ -1,5 +1,7 @@
 """The convolutions by number of spatial dimensions."""
 
+from typing import Any
+
 from multikeras.layers.convolution.base_conv import Conv, ConvTranspose
 from multikeras.layers.convolution.depthwise import DepthwiseConv, SeparableConv
 
@@ -81,7 +83,7 @@ class Conv2DTranspose(ConvTranspose):
 
 
 class Conv3DTranspose(ConvTranspose):
-    """Apply the transpose of a convolution over volumes. Arguments as for `Conv2DTranspose`.
+    """Apply the transpose of a convolution over volumes. Arguments as for `Conv2DTranspose`, in Keras's other order.
 
     >>> import multikeras
     >>> multikeras.layers.Conv3DTranspose(2, 2)(multikeras.ops.ones((1, 3, 3, 3, 3))).shape == (1, 4, 4, 4, 2)
@@ -89,6 +91,32 @@ class Conv3DTranspose(ConvTranspose):
     """
 
     rank = 3
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Any,
+        strides: Any = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        output_padding: Any = None,
+        dilation_rate: Any = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ):
+        super().__init__(
+            filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation, use_bias,
+            kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer, activity_regularizer,
+            kernel_constraint, bias_constraint, **kwargs,
+        )  # fmt: skip
 
 
 class DepthwiseConv1D(DepthwiseConv):

@@ -36,11 +36,24 @@ class TimeDistributed(Wrapper):
         more: dict[str, Any] = {"training": training} if self.layer._plan.takes_training else {}
         if mask is not None:
             self._check_mask(inputs, mask)
-            if "mask" in self.layer._plan.names:
-                more["mask"] = ops.reshape(mask, (-1, *ops.shape(mask)[2:]))
+            mask = mask if "mask" in self.layer._plan.names else None
+        if inputs.shape[1] is not None and self._keeps_state(training):
+            return self._by_step(inputs, mask, more)
+        if mask is not None:
+            more["mask"] = ops.reshape(mask, (-1, *ops.shape(mask)[2:]))
         # All steps of all sequences at once, as one large batch.
         outputs = self.layer(ops.reshape(inputs, (-1, *rest)), **more)
         return ops.reshape(outputs, (batch, steps, *ops.shape(outputs)[1:]))
+
+    def _keeps_state(self, training) -> bool:
+        """Tell whether the layer may see statistics or states that its call for the step before has written."""
+        layers = self.layer._flatten_layers()
+        return any(getattr(x, "stateful", False) for x in layers) or bool(training and any(x._own_non_trainable for x in layers))
+
+    def _by_step(self, inputs, mask, more):
+        masks = [None] * inputs.shape[1] if mask is None else ops.unstack(mask, axis=1)
+        steps = zip(ops.unstack(inputs, axis=1), masks)
+        return ops.stack([self.layer(x, **more, **({} if m is None else {"mask": m})) for x, m in steps], axis=1)
 
     def _check_mask(self, inputs, mask):
         for given, needed in zip(mask.shape[:2], inputs.shape[:2]):
