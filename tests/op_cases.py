@@ -294,7 +294,7 @@ ELSEWHERE = {
     "its results are unique but for signs or order: test_decompositions": "eig eigh qr svd",
     "test_windows.py, test_sequences.py": "ctc_decode ctc_loss",
     "test_every_op.py": "einsum",
-    "not public, tested with the layers": "affine biased_conv dropped normalization_by_batch picked",
+    "not public, tested with the layers": "affine averaged biased_conv dropped normalization_by_batch picked",
     "of multikeras.quantizers: tests/layers/test_quantized.py, tests/keras_oracle/test_quantized.py": "abs_max_quantize "
     "abs_max_quantize_grouped_with_zero_point compute_float8_amax_history compute_float8_scale quantize_and_dequantize",
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import math
 
 import ml_dtypes
@@ -99,9 +100,11 @@ def _unframed(y, ndim, data_format):
     return y.squeeze(1 if data_format == "channels_last" else 2) if ndim == 3 else y
 
 
-def _module_key(name):
-    """Return what torch's own names call an attribute: `_kernel` is "kernel"."""
-    return name.lstrip("_").replace(".", "_")
+def _module_key(module, name):
+    """Return what torch's own names call an attribute: `_kernel` is "kernel", unless that is another attribute's."""
+    owners, plain = module.__dict__.setdefault("_module_keys", {}), name.replace(".", "_")
+    numbered = (f"{plain}_{i}" for i in itertools.count(1))
+    return next(k for k in itertools.chain((plain.lstrip("_") or plain, plain), numbered) if owners.setdefault(k, name) == name)
 
 
 def _kernel(kernel):
@@ -707,13 +710,13 @@ class TorchBackend(TorchPrograms):
 
     def register(self, module, name, value):
         if isinstance(value, VariableBase):
-            module._parameters[_module_key(name)] = value.store
+            module._parameters[_module_key(module, name)] = value.store
         elif isinstance(value, torch.nn.Module):
-            module._modules[_module_key(name)] = value
+            module._modules[_module_key(module, name)] = value
 
     def unregister(self, module, name):
         for table in (module._parameters, module._modules):
-            table.pop(_module_key(name), None)
+            table.pop(_module_key(module, name), None)
 
     def make_variable(self, value, trainable, name, aggregation="none", synchronization="auto"):
         return torch.nn.Parameter(value.contiguous(), requires_grad=trainable and value.dtype in INEXACT)

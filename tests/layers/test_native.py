@@ -46,6 +46,26 @@ def test_torch_finds_the_parameters_of_every_kind_of_model():
 
 
 @on("torch")
+def test_attributes_that_differ_by_an_underscore_are_both_parameters():
+    class Twins(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self._a = self.add_weight((1,), name="first")
+            self.a = self.add_weight((2,), name="second")
+            self.a_0 = self.add_weight((3,), name="third")
+            self._list = [self.add_weight((4,), name="fourth")]
+
+        def call(self, x):
+            return x
+
+    layer = Twins()
+    layer(np.ones((1, 1)))
+    assert {id(p) for p in layer.parameters()} == {id(v.store) for v in layer.variables}
+    layer._a = layer.add_weight((5,), name="fifth")
+    assert sorted(p.shape[0] for p in layer.parameters()) == [2, 3, 4, 5]
+
+
+@on("torch")
 def test_a_loop_of_torch_trains_the_model():
     import torch
 
