@@ -14,6 +14,8 @@ from multikeras.backend.jax_backend import JaxBackend, windows
 
 _MOST_ENTRIES = 2_500_000
 """How many numbers the windows of a convolution hold at most for which it is a product of matrices: 10 MB."""
+_MOST_ALONG_TIME = 500_000
+"""The same over one dimension, where XLA's own are better: `fit` takes .8 of the time for 43,000, 1.15 to 1.27 from 900,000."""
 
 
 class JaxWindows(JaxBackend):
@@ -38,7 +40,8 @@ class JaxWindows(JaxBackend):
         how = axis, tuple(strides), pairs, tuple(dilation), tuple(counts)
         if groups == channels > 1 and kernel.shape[-2] == 1:
             return _depthwise(x, kernel, *how)
-        if groups > 1 or entries > _MOST_ENTRIES or x.dtype != jnp.float32 or not _traced(x, kernel):
+        most = _MOST_ENTRIES if len(window) > 1 else _MOST_ALONG_TIME
+        if groups > 1 or entries > most or x.dtype != jnp.float32 or not _traced(x, kernel):
             return whole(x, kernel)
         return _with_derivative_of(lambda x, kernel: _product(self, x, kernel, *how), whole)(x, kernel)
 
