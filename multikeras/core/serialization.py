@@ -6,6 +6,7 @@ with `safe_mode=False`.
 """
 
 import codecs
+import contextlib
 import difflib
 import functools
 import inspect
@@ -14,7 +15,7 @@ import reprlib
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class _Modes(threading.local):
     def __init__(self):
         self.safe: bool | None = None
         self.sharing: ObjectSharingScope | None = None
+        self.foreign: dict[str, Any] | None = None
 
 
 _modes = _Modes()
@@ -84,6 +86,21 @@ class ObjectSharingScope:
             first["shared_object_id"] = record["shared_object_id"] = id(obj)
 
 
+@contextlib.contextmanager
+def foreign_parts() -> Iterator[dict[str, Any]]:
+    """Give a dict that fills with the classes and functions of users that are written inside, by the names in their configs."""
+    outer, _modes.foreign = _modes.foreign, {}
+    try:
+        yield _modes.foreign
+    finally:
+        _modes.foreign = outer
+
+
+def _note_foreign(name: str, part: Any) -> None:
+    if _modes.foreign is not None:
+        _modes.foreign[name] = part
+
+
 # -- to configs --------------------------------------------------------------------------------------------------------
 
 
@@ -114,8 +131,10 @@ def serialize_keras_object(obj: Any) -> Any:
         )
         return {"class_name": "__lambda__", "config": {"value": _pack_function(obj)}}
     if isinstance(obj, (types.FunctionType, types.BuiltinFunctionType, type)) and not hasattr(obj, "get_config"):
-        kind = type(obj).__name__
-        return {"module": "builtins", "class_name": kind, "config": get_registered_name(obj), "registered_name": kind}
+        kind, name = type(obj).__name__, get_registered_name(obj)
+        if registry.function_named(name) is not obj:
+            _note_foreign(name, obj)
+        return {"module": "builtins", "class_name": kind, "config": name, "registered_name": kind}
     if isinstance(obj, type) or not hasattr(obj, "get_config"):
         raise TypeError(
             f"Cannot serialize {obj!r} of type {type(obj).__name__}: a class needs get_config(), and an instance is expected."
@@ -174,6 +193,7 @@ def _serialize_instance(obj: Any) -> dict:
         local = "<locals>" in cls.__qualname__ or cls.__module__ in ("__main__", "builtins")
         module = None if local or cls in registry.GLOBAL_CUSTOM_NAMES else cls.__module__
         class_name, registered_name = cls.__name__, get_registered_name(cls)
+        _note_foreign(class_name, cls)
     record = {
         "module": module,
         "class_name": class_name,

@@ -17,10 +17,8 @@ from multikeras.models.summary import html_of, print_summary
 from multikeras.saving import archive, legacy_config, saving_api
 from multikeras.training.trainer import Trainer
 
-_ROOT = __name__.partition(".")[0]
 
-
-def _revived(content: bytes, custom_objects: dict[str, type]) -> Any:
+def _revived(content: bytes, custom_objects: dict[str, Any]) -> Any:
     """Return a pickled model."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -59,12 +57,11 @@ class Model(Trainer, Layer):
         Layer.__init__(self, *args, **kwargs)
 
     def __reduce__(self):
-        """Pickle as a `.keras` archive, which has weights and optimizer, beside the classes that are not of this package."""
-        own = {type(x).__name__: type(x) for x in self._flatten_layers() if type(x).__module__.partition(".")[0] != _ROOT}
-        with tempfile.TemporaryDirectory() as folder:
+        """Pickle as a `.keras` archive, which has weights and optimizer, beside the classes and functions of users in it."""
+        with tempfile.TemporaryDirectory() as folder, serialization.foreign_parts() as foreign:
             path = Path(folder) / "model.keras"
             archive.write(self, path)
-            return _revived, (path.read_bytes(), own)
+            return _revived, (path.read_bytes(), foreign)
 
     def __deepcopy__(self, memo):
         twin = memo[id(self)] = type(self).__new__(type(self))

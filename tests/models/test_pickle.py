@@ -69,6 +69,27 @@ def test_a_trained_model_goes_on(name, way):
     assert any((a != b).any() for a, b in zip(before, twin.get_weights()))
 
 
+def distance(y, prediction):
+    return ops.mean(ops.square(y - prediction), axis=-1)
+
+
+class Descent(mk.optimizers.SGD):
+    pass
+
+
+@pytest.mark.gradients
+@pytest.mark.skipif(not current.supports_gradients, reason="trains")
+@pytest.mark.parametrize("part", ["loss", "optimizer", "metrics"])
+def test_losses_optimizers_and_metrics_of_users_come_back(part):
+    own = {"loss": distance, "optimizer": Descent(0.1), "metrics": [distance]}
+    model = _functional()
+    model.compile(**{"optimizer": "sgd", "loss": "mse", part: own[part]})
+    model.fit(X, Y, verbose=0)
+    twin = WAYS["pickle"](model)
+    assert twin.evaluate(X, Y, verbose=0) == model.evaluate(X, Y, verbose=0)
+    assert type(twin.optimizer) is type(model.optimizer)
+
+
 def test_random_streams_and_layers_go_through_pickle():
     for part in (mk.random.SeedGenerator(3), layers.Dropout(0.5), layers.LSTM(3, dropout=0.5)):
         assert type(WAYS["pickle"](part)) is type(part)
