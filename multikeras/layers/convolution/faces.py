@@ -83,7 +83,7 @@ class Conv2DTranspose(ConvTranspose):
 
 
 class Conv3DTranspose(ConvTranspose):
-    """Apply the transpose of a convolution over volumes. Arguments as for `Conv2DTranspose`; `data_format` precedes `output_padding`.
+    """Apply the transpose of a convolution over volumes. As `Conv2DTranspose`, but `data_format` precedes `output_padding`.
 
     >>> import multikeras
     >>> multikeras.layers.Conv3DTranspose(2, 2)(multikeras.ops.ones((1, 3, 3, 3, 3))).shape == (1, 4, 4, 4, 2)
