@@ -70,7 +70,7 @@ model = Sequential([
 ])
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.summary()
-history = model.fit(images[:1400], y[:1400], epochs=2, batch_size=32, validation_split=0.1)
+history = model.fit(images[:1400], y[:1400], epochs=4, batch_size=32, validation_split=0.1)
 print(sorted(history.history))
 print("accuracy", model.evaluate(images[1400:], y[1400:], verbose=0)[1])
 """
@@ -95,7 +95,8 @@ assert abs((predicted[:, 0] == y).mean() - accuracy) < 1e-6
 print("accuracy", accuracy)
 """
 
-PROGRAMS = {"dense": (DENSE, 0.9), "convolution": (CONVOLUTION, 0.85), "tf_keras": (TF_KERAS, 0.8), "binary": (BINARY, 0.9)}
+# The programs set no seed: over 40 runs the least accuracies were .950, .851, .851 and .930, standard deviations .003 to .016.
+PROGRAMS = {"dense": (DENSE, 0.9), "convolution": (CONVOLUTION, 0.8), "tf_keras": (TF_KERAS, 0.8), "binary": (BINARY, 0.9)}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
