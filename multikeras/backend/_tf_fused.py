@@ -297,10 +297,10 @@ class TensorFlowFused(TensorFlowRecurrent):
         inside = R.FloorMod(x=R.ClipByValue(t=indices, clip_value_min=low, clip_value_max=high), y=modulus)
         return self.take(x, inside, axis)
 
-    def dropped(self, inputs, draws, rate):  # with gradient 1.04 (64 x 256), 1.1 (1024 x 1024): choosing is slower
+    def dropped(self, inputs, draws, least, rate):  # with gradient 1.04 (64 x 256), 1.1 (1024 x 1024): choosing is slower
         if inputs.dtype not in _FLOATS:
-            return super().dropped(inputs, draws, rate)
-        return inputs * (R.Cast(x=draws >= rate, DstT=inputs.dtype) * (1.0 / (1.0 - rate)))
+            return super().dropped(inputs, draws, least, rate)
+        return inputs * (R.Cast(x=draws >= least, DstT=inputs.dtype) * (1.0 / (1.0 - rate)))
 
     def step_down(self, variable, down):  # one node instead of three
         if not hasattr(variable, "store") or not _in_place((variable,)):  # rows of one have none

@@ -340,10 +340,10 @@ class TorchFused(TorchBackend):
         low, high = torch.aminmax(indices)
         return low.item() >= 0 and high.item() < size
 
-    def dropped(self, inputs, draws, rate):  # with gradient 2.0 (64 x 256)
+    def dropped(self, inputs, draws, least, rate):  # with gradient 2.0 (64 x 256)
         if inputs.dtype not in _FLOATS:
-            return super().dropped(inputs, draws, rate)
-        return inputs * draws.ge_(rate).to(inputs.dtype).mul_(1.0 / (1.0 - rate))
+            return super().dropped(inputs, draws, least, rate)
+        return inputs * draws.ge(least).to(inputs.dtype).mul_(1.0 / (1.0 - rate))
 
     def picked(self, x, indices, axis):
         if axis != 0 or x.ndim != 2 or x.dtype not in _FLOATS or indices.dtype not in _PLACES or not _is_plain(indices):

@@ -459,6 +459,10 @@ class Backend:
         """Draw integers from [low, high), scalars or tensors that broadcast to `shape`."""
         raise NotImplementedError
 
+    def random_halves(self, key: Array, shape: tuple) -> Array:
+        """Draw all 16 bits of whole numbers, from [-2**15, 2**15), in any dtype: two of them are one random word."""
+        return self.random_randint(key, shape, -(2**15), 2**15, "int32")
+
     def random_gamma(self, key: Array, shape: tuple, alpha: Array, dtype: str) -> Array:
         """Draw from the gamma distribution of shape parameter `alpha` (broadcasts) and scale 1."""
         raise NotImplementedError

@@ -398,6 +398,9 @@ class NumpyBackend(Backend):
     def random_randint(self, key, shape, low, high, dtype):
         return self.cast(np.asarray(_generator(key).integers(low, high, shape)), dtype)
 
+    def random_halves(self, key, shape):
+        return np.asarray(_generator(key).integers(-(2**15), 2**15, shape, "int16"))
+
     def random_gamma(self, key, shape, alpha, dtype):
         return self.cast(np.asarray(_generator(key).standard_gamma(_float(alpha), shape)), dtype)
 

@@ -921,6 +921,12 @@ class TensorFlowBackend(SparseTensors, Distributed):
         span = R.Cast(x=high - low, DstT=tf.uint64)
         return self.cast(R.Cast(x=R.FloorMod(x=bits, y=span), DstT=tf.int64) + low, dtype)
 
+    def random_halves(self, key, shape):
+        if not shape or not isinstance(shape[-1], int) or shape[-1] % 2:
+            return super().random_halves(key, shape)
+        words = self._drawn(R.StatelessRandomUniformFullIntV2, key, (*shape[:-1], shape[-1] // 2), tf.int32)
+        return R.Reshape(tensor=R.Bitcast(input=words, type=tf.int16), shape=_ints(tuple(shape)))
+
     def random_gamma(self, key, shape, alpha, dtype):
         kind = DTYPE[dtype] if dtype in ("float32", "float64") else tf.float32
         drawn = tf.random.stateless_gamma(shape, self._seed(key), _cast(alpha, kind), dtype=kind)

@@ -151,10 +151,18 @@ def _mixed(z):
     return z ^ (z >> 31)
 
 
+def _halves(generator, shape, device):
+    """Draw 16 bits an entry, four entries a word."""
+    n = math.prod(shape)
+    words = torch.empty(-(-n // 4), dtype=torch.int64, device=device).random_(-(2**63), None, generator=generator)
+    return words.view(torch.int16)[:n].view(shape)
+
+
 _DRAWS = {
     "uniform": lambda g, parameters, bounds, shape, out: torch.rand(shape, generator=g, **out),
     "normal": lambda g, parameters, bounds, shape, out: torch.randn(shape, generator=g, **out),
     "integers": lambda g, parameters, bounds, shape, out: torch.randint(*bounds, shape, generator=g, device=out["device"]),
+    "halves": lambda g, parameters, bounds, shape, out: _halves(g, shape, out["device"]),
     "gamma": lambda g, parameters, bounds, shape, out: torch._standard_gamma(*parameters, generator=g),
     "binomial": lambda g, parameters, bounds, shape, out: torch.binomial(*parameters, generator=g),
 }  # fmt: skip
@@ -673,6 +681,9 @@ class TorchBackend(TorchPrograms):
             return self._draw("integers", key, shape, dtype, bounds=(low, high))
         low, high = (self.asarray(bound, "int64") for bound in (low, high))
         return (low + self._draw("integers", key, shape, "int64", bounds=(0, 2**62)) % (high - low)).to(DTYPE[dtype])
+
+    def random_halves(self, key, shape):
+        return self._draw("halves", key, shape, "int16")
 
     def random_gamma(self, key, shape, alpha, dtype):
         alpha = torch.broadcast_to(alpha, shape).to(torch.promote_types(alpha.dtype, torch.float32))

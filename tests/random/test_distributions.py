@@ -95,6 +95,29 @@ def test_dropout_keeps_the_mean_and_the_rate(mode):
     np.testing.assert_allclose(y[y > 0], 1 / 0.7, rtol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [0.001, 0.05, 0.5, 0.995])
+@pytest.mark.parametrize("shape", [(N,), (N // 4, 4), (N // 3, 3), (N, 1)])
+def test_dropout_hits_each_rate_in_each_shape(rate, shape, mode):
+    dropped = draw("dropout", ops.ones(shape), rate, seed=5) == 0
+    assert abs(dropped.mean() - rate) < 4 * math.sqrt(rate * (1 - rate) / dropped.size)
+    # Nor do two entries know of each other: beside each other, or half a row apart.
+    flat = dropped.reshape(-1, shape[-1] if len(shape) > 1 and shape[-1] > 1 else N)
+    for apart in {1, flat.shape[1] // 2}:
+        both = (flat[:, :-apart] & flat[:, apart:]).mean()
+        assert abs(both - rate**2) < 5 * rate / math.sqrt(flat.size) + 1e-4
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (N,), (N // 8, 8), (N // 3, 3)])
+def test_halves_are_even(shape):
+    drawn = np.asarray(current.to_numpy(current.random_halves(current.asarray([3, 4], current.key_dtype), shape)))
+    assert drawn.shape == shape
+    assert drawn.size == 0 or (drawn.min() >= -(2**15) and drawn.max() < 2**15)
+    if drawn.size > 1000:
+        for bits in (drawn >> 8, drawn & 255):  # the upper and the lower ones
+            counts = np.bincount((bits.astype(int) % 256).ravel(), minlength=256)
+            assert chi_square(counts, np.full(256, drawn.size / 256)) < 341  # 255 degrees of freedom, 1 in 4,000
+
+
 def test_dropout_shares_noise(mode):
     y = draw("dropout", ops.ones((4, 50)), 0.5, noise_shape=(1, None), seed=3)
     assert (y == y[:1]).all()
