@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from multikeras.training.data.arrays import class_weights_of
+from multikeras.training.data.loaders import batches_of
 from multikeras.training.data.source import Source
 from multikeras.utils.arrays import unpack_x_y_sample_weight
 
@@ -51,10 +52,10 @@ class Stream(Source):
 
     def batches(self, epoch, skip=0):
         for _ in range(self._replay - (skip > 0)):
-            next(iter(self.iterable), None)  # what a pass does to the generators of shuffles happens at its begin
+            next(batches_of(self.iterable), None)  # what a pass does to the generators of shuffles happens at its begin
         self._replay = 0
         self._opened += skip == 0
-        iterator = iter(self.iterable)
+        iterator = batches_of(self.iterable)
         self._methods = state_methods(iterator)
         if skip and self._own is not None and self._methods:
             self._methods[1](self._own)
