@@ -37,13 +37,17 @@ def _stores(variables):
     return list(map(_store, variables))
 
 
-def _in_place(variables):
-    """Tell whether torch's kernels for many tensors may write the variables: floats of one dtype, not redirected."""
+def _in_place(variables, gradients):
+    """Tell whether torch's kernels for many tensors may write the variables: floats of one dtype, not redirected.
+
+    A gradient of another shape is for the composite, which says so; these kernels would read beyond its end.
+    """
     if scope.stack.redirect is not None or is_compiling() or recording.compiles:
         return False
     stores = _stores(variables)
     kinds = {store.dtype for store in stores}
-    return len(kinds) == 1 and kinds <= _FLOATS and all(map(torch.Tensor.is_contiguous, stores))
+    alike = all(store.shape == g.shape for store, g in zip(stores, gradients))
+    return len(kinds) == 1 and kinds <= _FLOATS and alike and all(map(torch.Tensor.is_contiguous, stores))
 
 
 def _is_plain(x):
@@ -431,7 +435,7 @@ class TorchFused(TorchBackend):
 
     def adam_step(self, gradients, variables, momentums, velocities, maxima, iterations, learning_rate, beta_1, beta_2,
                   epsilon):  # fmt: skip
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().adam_step(
                 gradients, variables, momentums, velocities, maxima, iterations, learning_rate, beta_1, beta_2, epsilon
             )
@@ -449,7 +453,7 @@ class TorchFused(TorchBackend):
         return None
 
     def sgd_step(self, gradients, variables, momentums, learning_rate, momentum, nesterov):
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().sgd_step(gradients, variables, momentums, learning_rate, momentum, nesterov)
         speeds, lr = _stores(momentums or ()), learning_rate
         with torch.no_grad():
@@ -463,7 +467,7 @@ class TorchFused(TorchBackend):
 
     def rmsprop_step(self, gradients, variables, velocities, momentums, averages, learning_rate, rho, momentum,
                      epsilon):  # fmt: skip
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().rmsprop_step(
                 gradients, variables, velocities, momentums, averages, learning_rate, rho, momentum, epsilon
             )
@@ -485,7 +489,7 @@ class TorchFused(TorchBackend):
         return None
 
     def adagrad_step(self, gradients, variables, accumulators, learning_rate, epsilon):
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().adagrad_step(gradients, variables, accumulators, learning_rate, epsilon)
         totals = _stores(accumulators)
         with torch.no_grad():
@@ -494,7 +498,7 @@ class TorchFused(TorchBackend):
         return None
 
     def adadelta_step(self, gradients, variables, squares, deltas, learning_rate, rho, epsilon):
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().adadelta_step(gradients, variables, squares, deltas, learning_rate, rho, epsilon)
         squares, deltas = _stores(squares), _stores(deltas)
         with torch.no_grad():
@@ -507,7 +511,7 @@ class TorchFused(TorchBackend):
         return None
 
     def adamax_step(self, gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon):
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().adamax_step(
                 gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon
             )
@@ -522,7 +526,7 @@ class TorchFused(TorchBackend):
 
     def nadam_step(self, gradients, variables, momentums, velocities, product, iterations, learning_rate, beta_1, beta_2,
                    epsilon):  # fmt: skip
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().nadam_step(
                 gradients, variables, momentums, velocities, product, iterations, learning_rate, beta_1, beta_2, epsilon
             )
@@ -540,7 +544,7 @@ class TorchFused(TorchBackend):
         return None
 
     def lion_step(self, gradients, variables, momentums, learning_rate, beta_1, beta_2):
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().lion_step(gradients, variables, momentums, learning_rate, beta_1, beta_2)
         means = _stores(momentums)
         with torch.no_grad():

@@ -41,12 +41,12 @@ class Adafactor(Optimizer):
         self.beta_2_decay, self.epsilon_1, self.epsilon_2 = beta_2_decay, epsilon_1, epsilon_2
         self.clip_threshold, self.relative_step = clip_threshold, relative_step
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
+        super().build(var_list)
         self._rows, self._columns, self._squares = [], [], []
-        for v in variables:
+        for v in var_list:
             if len(v.shape) < 2:  # files have a place for rows and columns of vectors too
                 self._rows.append(self._tracked(Variable(0, name=v.name, trainable=False)))
                 self._columns.append(self._tracked(Variable(0, name=v.name, trainable=False)))

@@ -25,12 +25,12 @@ class Adagrad(Optimizer):
         super().__init__(learning_rate, *base, **kwargs)
         self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
+        super().build(var_list)
         start = lambda shape, dtype: ops.full(shape, self.initial_accumulator_value, dtype=dtype)  # noqa: E731
-        self._accumulators = self.add_optimizer_variables(variables, "accumulator", start)
+        self._accumulators = self.add_optimizer_variables(var_list, "accumulator", start)
 
     def update_all(self, gradients, variables, learning_rate):
         accumulators = self.slots(self._accumulators, variables)
@@ -53,22 +53,25 @@ class Adadelta(Optimizer):
         super().__init__(learning_rate, *base, **kwargs)
         self.rho, self.epsilon = rho, epsilon
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
+        super().build(var_list)
         names = ["accumulated_grad", "accumulated_delta_var"]
-        self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(variables, names)
+        self._accumulated_grads, self._accumulated_delta_vars = self.add_optimizer_variables(var_list, names)
 
     def update_all(self, gradients, variables, learning_rate):
         squares = self.slots(self._accumulated_grads, variables)
         deltas = self.slots(self._accumulated_delta_vars, variables)
         current.adadelta_step(gradients, variables, squares, deltas, learning_rate, self.rho, self.epsilon)
 
+    def update_step(self, grad: Any, variable: Any, learning_rate: Any) -> None:
+        self.update_all([grad], [variable], learning_rate)
+
 
 def _mean_unbiased(slot: Any, new: Any, share: float, step: Any) -> Any:
     """Move the running mean `slot` towards `new` and return it divided by its expectation for constant input."""
-    return rules.moved(current, slot, new, share) / rules.bias(current, share, step)
+    return rules.moved(current, slot, new, share) / ops.cast(rules.bias(current, share, step), slot.dtype)
 
 
 class _Moments(Optimizer):
@@ -81,11 +84,11 @@ class _Moments(Optimizer):
         super().__init__(learning_rate, *base, **kwargs)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
-        self._momentums, self._velocities = self.add_optimizer_variables(variables, ["momentum", self.second])
+        super().build(var_list)
+        self._momentums, self._velocities = self.add_optimizer_variables(var_list, ["momentum", self.second])
 
     def _all_state(self, variables: list) -> tuple[list, list, Any]:
         """Return both slots of all variables and the number of updates before this one."""
@@ -98,7 +101,8 @@ class _Moments(Optimizer):
     def _state(self, variable: Any) -> tuple[Any, Any, Any]:
         """Return both slots of a variable and the number of this update."""
         index = self._get_variable_index(variable)
-        return self._momentums[index], self._velocities[index], ops.cast(self.iterations, variable.dtype) + 1
+        step = rules.count(current, ops.convert_to_tensor(self.iterations), variable.dtype)
+        return self._momentums[index], self._velocities[index], step
 
 
 class Adamax(_Moments):
@@ -135,11 +139,11 @@ class Nadam(_Moments):
     Arguments are those of `Adam` without `amsgrad`.
     """
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
-        dtype = variables[0].dtype if variables else None
+        super().build(var_list)
+        dtype = var_list[0].dtype if var_list else None
         self._u_product = self.add_variable((), "ones", dtype, name="u_product")
 
     def update_all(self, gradients, variables, learning_rate):
@@ -170,11 +174,11 @@ class Lion(Optimizer):
             raise ValueError(f"Lion: `beta_1` must be in the range (0, 1]. Received: beta_1={beta_1}")
         self.beta_1, self.beta_2 = beta_1, beta_2
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
-        self._momentums = self.add_optimizer_variables(variables, "momentum")
+        super().build(var_list)
+        self._momentums = self.add_optimizer_variables(var_list, "momentum")
 
     def update_all(self, gradients, variables, learning_rate):
         momentums = self.slots(self._momentums, variables)
@@ -223,13 +227,13 @@ class Ftrl(Optimizer):
         for name, value in zip(self.own_arguments, (learning_rate_power, initial_accumulator_value, *strengths, beta)):
             setattr(self, name, value)
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
+        super().build(var_list)
         start = lambda shape, dtype: ops.full(shape, self.initial_accumulator_value, dtype=dtype)  # noqa: E731
         self._accumulators, self._linears = self.add_optimizer_variables(
-            variables, ["accumulator", "linear"], [start, "zeros"]
+            var_list, ["accumulator", "linear"], [start, "zeros"]
         )
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -264,22 +268,22 @@ class ScheduleFreeAdamW(_Moments):
         super().__init__(learning_rate, beta_1, beta_2, epsilon, *base, **kwargs)
         self.warmup_steps = warmup_steps
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
-        for iterate, variable in zip(self._momentums, variables):
+        super().build(var_list)
+        for iterate, variable in zip(self._momentums, var_list):
             iterate.assign(frozen(variable))
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         iterate, velocity, step = self._state(variable)
         rate = ops.cast(learning_rate, variable.dtype)
         if self.warmup_steps:
-            rate = rate * ops.minimum(step / self.warmup_steps, 1.0)
+            rate = rate * ops.cast(ops.minimum(step / self.warmup_steps, 1.0), variable.dtype)
         square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
         old = frozen(iterate)
         new = old - rate * gradient / (ops.sqrt(square) + self.epsilon)
         average = (frozen(variable) - (1 - self.beta_1) * old) / self.beta_1
-        average = average + (new - average) / step
+        average = average + (new - average) / ops.cast(step, variable.dtype)
         iterate.assign(new)
         self.assign(variable, (1 - self.beta_1) * new + self.beta_1 * average)

@@ -4,6 +4,7 @@ from typing import Any
 
 from multikeras import ops
 from multikeras.backend import current
+from multikeras.core import naming
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
 from multikeras.optimizers.optimizer import Optimizer, frozen
 from multikeras.optimizers.rows import whole
@@ -49,15 +50,15 @@ class LossScaleOptimizer(Optimizer):
         inner_optimizer.loss_scale_factor, inner_optimizer._adds_replicas = None, False
         self.initial_scale, self.dynamic_growth_steps = initial_scale, dynamic_growth_steps
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
         self.step_counter = self.add_variable((), "zeros", "int32", "none", name="step_counter")
         self.dynamic_scale = self.add_variable((), lambda shape, dtype: ops.full(shape, self.initial_scale, dtype=dtype),
                                                "float32", "none", name="dynamic_scale")  # fmt: skip
-        self.inner_optimizer.build(variables)
+        self.inner_optimizer.build(var_list)
         self.inner_optimizer.built = True
-        super().build(variables)
+        super().build(var_list)
 
     @property
     def variables(self):
@@ -85,8 +86,9 @@ class LossScaleOptimizer(Optimizer):
         """Update by gradients of the scaled loss; not at all if some of them are not finite."""
         if len(grads) == 0:
             return
-        if trainable_variables is not None:
-            self.build(list(trainable_variables))
+        if trainable_variables is not None and not self.built:
+            with naming.name_scope(self.name, caller=self):
+                self.build(list(trainable_variables))
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         grads, variables = self._with_gradient(list(grads), variables)
         grads = current.sum_over_replicas(whole(grads))

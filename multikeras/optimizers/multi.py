@@ -1,5 +1,6 @@
 """Several optimizers for parts of a model."""
 
+import functools
 import re
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -23,17 +24,32 @@ class OptimizerMap(MutableMapping):
     """
 
     def __init__(self, default_optimizer: Optimizer, optimizer_map: dict | None = None):
+        if not isinstance(default_optimizer, Optimizer):
+            raise ValueError(f"OptimizerMap: default_optimizer must be an optimizer, got {default_optimizer!r}.")
         self.default_optimizer = default_optimizer
         self._optimizer_map: dict[str, Optimizer] = {}
         for key, optimizer in (optimizer_map or {}).items():
             self[key] = optimizer
 
     def __getitem__(self, key):
-        return self._optimizer_map[key]
+        """Return the optimizer of a path: that of this very key, of the one key that matches all of it, or the default."""
+        if key in self._optimizer_map:
+            return self._optimizer_map[key]
+        matching = [pattern for pattern in self._optimizer_map if re.fullmatch(pattern, key)]
+        if len(matching) > 1:
+            raise ValueError(
+                f"OptimizerMap: the variable {key!r} matches several keys: {matching}. Make them exclude each other."
+            )
+        return self._optimizer_map[matching[0]] if matching else self.default_optimizer
+
+    def __contains__(self, key):
+        return key in self._optimizer_map
 
     def __setitem__(self, key, optimizer):
         if key in self._optimizer_map:
             raise ValueError(f"OptimizerMap: {key!r} is in the map already. Delete it first.")
+        if not isinstance(key, str):
+            raise ValueError(f"OptimizerMap: keys are paths or regular expressions for them, got {key!r}.")
         if isinstance(optimizer, (LossScaleOptimizer, MultiOptimizer)):
             raise ValueError(f"OptimizerMap: the optimizer cannot be {type(optimizer).__name__}.")
         if not isinstance(optimizer, Optimizer):
@@ -50,14 +66,8 @@ class OptimizerMap(MutableMapping):
         return iter(self._optimizer_map)
 
     def __call__(self, variable: Any) -> Optimizer:
-        """Return the optimizer of a variable, whose whole path a key must match; two matches are a ValueError."""
-        matching = [key for key in self._optimizer_map if re.fullmatch(key, variable.path)]
-        if len(matching) > 1:
-            raise ValueError(
-                f"OptimizerMap: the variable {variable.path!r} matches several keys: {matching}. Make them "
-                "exclude each other."
-            )
-        return self._optimizer_map[matching[0]] if matching else self.default_optimizer
+        """Return the optimizer of a variable."""
+        return self[variable.path]
 
     def get_config(self) -> dict[str, Any]:
         """Return default and map."""
@@ -67,9 +77,10 @@ class OptimizerMap(MutableMapping):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "OptimizerMap":
-        parts = {key: deserialize_keras_object(o) for key, o in config["optimizer_map"].items()}
-        return cls(deserialize_keras_object(config["default_optimizer"]), parts)
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "OptimizerMap":
+        revived = functools.partial(deserialize_keras_object, custom_objects=custom_objects)
+        parts = {key: revived(o) for key, o in config["optimizer_map"].items()}
+        return cls(revived(config["default_optimizer"]), parts)
 
 
 class MultiOptimizer(Optimizer):
@@ -144,11 +155,11 @@ class MultiOptimizer(Optimizer):
     def learning_rate(self, learning_rate):
         raise AttributeError("A MultiOptimizer has no learning rate of its own: set those of its `optimizers`.")
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
         groups: dict[int, list] = {}
-        for v in variables:
+        for v in var_list:
             optimizer = self._map(v)
             if isinstance(optimizer, (LossScaleOptimizer, MultiOptimizer)):
                 raise ValueError(f"{type(optimizer).__name__} cannot be used inside an MultiOptimizer.")
@@ -158,7 +169,7 @@ class MultiOptimizer(Optimizer):
         for optimizer in self._optimizers:
             optimizer.loss_scale_factor = None
             optimizer.build(groups.get(id(optimizer), []))
-        super().build(variables)
+        super().build(var_list)
 
     def _groups(self, grads: list, variables: list) -> list[tuple[Optimizer, list, list]]:
         found = []

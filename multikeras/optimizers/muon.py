@@ -4,6 +4,8 @@ import re
 from typing import Any
 
 from multikeras import ops
+from multikeras.backend import current
+from multikeras.optimizers import rules
 from multikeras.optimizers.optimizer import Optimizer, frozen
 
 
@@ -77,12 +79,12 @@ class Muon(Optimizer):
             return True
         return any(re.search(part, path) for part in self.exclude_layers)
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
+        super().build(var_list)
         self.momentums, self.adam_velocities = [], []
-        for v in variables:
+        for v in var_list:
             self.momentums.append(self.add_variable_from_reference(v, "momentum"))
             by_adam = self._should_use_adamw(v)
             self.adam_velocities.append(self.add_variable_from_reference(v, "velocity") if by_adam else None)
@@ -98,24 +100,31 @@ class Muon(Optimizer):
             direction = gradient + mean * self.momentum if self.nesterov else mean
             step = self.lr_adjust(self.zeropower_via_newtonschulz5(direction, self.ns_steps))
         else:
-            t, square = ops.cast(self.iterations, variable.dtype) + 1, frozen(velocity)
+            t, square = rules.count(current, ops.convert_to_tensor(self.iterations), variable.dtype), frozen(velocity)
             mean = mean + (gradient - mean) * (1 - self.adam_beta_1)
             square = square + (gradient * gradient - square) * (1 - self.adam_beta_2)
             momentum.assign(mean)
             velocity.assign(square)
-            unbias = [1 - ops.power(ops.cast(b, variable.dtype), t) for b in (self.adam_beta_1, self.adam_beta_2)]
-            step = self.adam_lr_ratio * ops.sqrt(unbias[1]) / unbias[0] * mean / (ops.sqrt(square) + self.epsilon)
+            unbias = [rules.bias(current, share, t) for share in (self.adam_beta_1, self.adam_beta_2)]
+            ratio = ops.cast(self.adam_lr_ratio * ops.sqrt(unbias[1]) / unbias[0], variable.dtype)
+            step = ratio * mean / (ops.sqrt(square) + self.epsilon)
         self.assign_sub(variable, rate * step)
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
-        """Return a matrix with the singular vectors of `x` and singular values near 1."""
+        """Return a matrix, or many, with the singular vectors of `x` and singular values near 1."""
+        if len(x.shape) < 2:
+            raise ValueError(f"Muon: expected a matrix, got a tensor of shape {tuple(x.shape)}.")
         tall = x.shape[-2] > x.shape[-1]
-        x = ops.transpose(x) if tall else x
-        x = x / (ops.sqrt(ops.sum(ops.square(x))) + 1e-7)
+        x = self.transpose_last_axis(x) if tall else x
+        x = x / (ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True)) + 1e-7)
         for _ in range(steps):
-            gram = ops.matmul(x, ops.transpose(x))
+            gram = ops.matmul(x, self.transpose_last_axis(x))
             x = self.muon_a * x + ops.matmul(self.muon_b * gram + self.muon_c * ops.matmul(gram, gram), x)
-        return ops.transpose(x) if tall else x
+        return self.transpose_last_axis(x) if tall else x
+
+    def transpose_last_axis(self, X: Any) -> Any:
+        """Return matrices with rows for columns."""
+        return ops.swapaxes(X, -1, -2)
 
     def lr_adjust(self, x: Any) -> Any:
         """Return an orthogonal matrix scaled to the root mean square `rms_rate`."""

@@ -84,12 +84,12 @@ class Optimizer:
             )
         if use_ema and not 0 <= ema_momentum <= 1:
             raise ValueError(f"`ema_momentum` must be in the range [0, 1]. Received: {ema_momentum=}")
-        if ema_overwrite_frequency and (not isinstance(ema_overwrite_frequency, int) or ema_overwrite_frequency < 1):
+        if use_ema and ema_overwrite_frequency and (not isinstance(ema_overwrite_frequency, int) or ema_overwrite_frequency < 1):
             raise ValueError(
                 "`ema_overwrite_frequency` must be an integer >= 1 or None. Received: "
                 f"{ema_overwrite_frequency=}"
             )
-        if gradient_accumulation_steps is not None and gradient_accumulation_steps < 2:
+        if gradient_accumulation_steps and gradient_accumulation_steps < 2:
             raise ValueError(
                 "`gradient_accumulation_steps` must be an integer >= 2. Received: "
                 f"{gradient_accumulation_steps=}"
@@ -234,6 +234,8 @@ class Optimizer:
             return learning_rate
         if not isinstance(learning_rate, float):
             try:
+                if isinstance(learning_rate, (bool, str)):
+                    raise TypeError
                 learning_rate = float(learning_rate)
             except (TypeError, ValueError):
                 raise ValueError(
@@ -252,7 +254,7 @@ class Optimizer:
 
     def _get_current_learning_rate(self) -> Any:
         if isinstance(self._learning_rate, LearningRateSchedule):
-            return self._learning_rate(self.iterations)
+            return self._learning_rate(self._iterations)
         return self._learning_rate if isinstance(self._learning_rate, Variable) else self._learning_rate()
 
     @property
@@ -329,6 +331,8 @@ class Optimizer:
         if self.loss_scale_factor is not None:
             grads = [g if v.overwrite_with_gradient else g / self.loss_scale_factor for g, v in zip(whole(grads), variables)]
         self._apply_or_accumulate(grads, variables)
+        if self.use_ema:
+            self._update_averages(self._trainable_variables)
         current.grow(self._iterations, 1)
         for variable in variables:
             if variable.constraint is not None:
@@ -375,7 +379,7 @@ class Optimizer:
         def update():
             means = [g if v.overwrite_with_gradient else g / steps for g, v in zip(together(), variables)]
             self._update(means, variables)
-            for a in accumulators:
+            for a in self._accumulated_gradients:
                 a.assign(ops.zeros(a.shape, dtype=a.dtype))
             return ops.zeros(())
 
@@ -387,7 +391,7 @@ class Optimizer:
         ops.cond((frozen(self._iterations) + 1) % steps == 0, update, accumulate)
 
     def _update(self, grads: list, variables: list[Variable]) -> None:
-        grads, all_variables = list(grads), variables
+        grads = list(grads)
         if any(v.overwrite_with_gradient for v in variables):
             for g, v in zip(grads, variables):
                 if v.overwrite_with_gradient:
@@ -410,8 +414,6 @@ class Optimizer:
             self.update_all(grads, variables, learning_rate)
         for g, v in by_rows:
             self.update_rows(g, v, learning_rate)
-        if self.use_ema:
-            self._update_averages(all_variables)
 
     def _clips(self) -> bool:
         return bool(self.clipvalue or self.clipnorm or self.global_clipnorm)

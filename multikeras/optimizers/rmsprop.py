@@ -24,13 +24,13 @@ class RMSprop(Optimizer):
         super().__init__(learning_rate, *base, **kwargs)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
 
-    def build(self, variables):
+    def build(self, var_list):
         if self.built:
             return
-        super().build(variables)
-        self._velocities = self.add_optimizer_variables(variables, "velocity")
-        self._momentums = self.add_optimizer_variables(variables, "momentum") if self.momentum > 0 else None
-        self._average_gradients = self.add_optimizer_variables(variables, "average_gradient") if self.centered else None
+        super().build(var_list)
+        self._velocities = self.add_optimizer_variables(var_list, "velocity")
+        self._momentums = self.add_optimizer_variables(var_list, "momentum") if self.momentum > 0 else None
+        self._average_gradients = self.add_optimizer_variables(var_list, "average_gradient") if self.centered else None
 
     def update_all(self, gradients, variables, learning_rate):
         slots = [

@@ -36,6 +36,11 @@ def bias(B: Backend, share: float, step: Any) -> Any:
     return 1 - B.power(B.full((), share, B.dtype(step)), step)
 
 
+def count(B: Backend, iterations: Any, dtype: str) -> Any:
+    """Return the number of this update, to take powers of shares with: bfloat16 has no 0.999, it would be 1."""
+    return B.cast(iterations, "float64" if dtype == "float64" else "float32") + 1
+
+
 @rule
 def step_down(B, variable: Variable, down: Any) -> None:
     """Take `down` off a variable."""
@@ -84,8 +89,9 @@ def adam_step(
     rates: dict[str, Any] = {}
     for i, (g, v) in enumerate(zip(gradients, variables)):
         if v.dtype not in rates:
-            t = B.cast(iterations, v.dtype) + 1
-            rates[v.dtype] = B.cast(learning_rate, v.dtype) * (B.sqrt(bias(B, beta_2, t)) / bias(B, beta_1, t))
+            t = count(B, iterations, v.dtype)
+            rate = B.cast(learning_rate, B.dtype(t)) * (B.sqrt(bias(B, beta_2, t)) / bias(B, beta_1, t))
+            rates[v.dtype] = B.cast(rate, v.dtype)
         m = moved(B, momentums[i], g, beta_1)
         s = moved(B, velocities[i], g * g, beta_2)
         if maxima is not None:
@@ -171,8 +177,9 @@ def adamax_step(
         m = moved(B, momentum, g, beta_1)
         largest = B.maximum(value(B, norm) * beta_2, B.abs(g))
         norm.assign(largest)
-        rate = B.cast(learning_rate, v.dtype) / bias(B, beta_1, B.cast(iterations, v.dtype) + 1)
-        B.step_down(v, m * rate / (largest + epsilon))
+        t = count(B, iterations, v.dtype)
+        rate = B.cast(learning_rate, B.dtype(t)) / bias(B, beta_1, t)
+        B.step_down(v, m * B.cast(rate, v.dtype) / (largest + epsilon))
 
 
 @rule
@@ -192,13 +199,14 @@ def nadam_step(
     """Go down as Adam with Nesterov's momentum (Dozat, 2015); `product`: of the momentums of all steps up to this one."""
     for g, v, momentum, velocity in zip(gradients, variables, momentums, velocities):
         dtype = v.dtype
-        t = B.cast(iterations, dtype) + 1
+        t = count(B, iterations, dtype)
         now, then = nadam_momentum(B, beta_1, t), nadam_momentum(B, beta_1, t + 1)
-        so_far = B.cast(product, dtype)
+        so_far = B.cast(product, B.dtype(t))
+        of_mean, of_gradient = (B.cast(x, dtype) for x in (then / (1 - so_far * then), (1 - now) / (1 - so_far)))
         m = moved(B, momentum, g, beta_1)
         s = moved(B, velocity, g * g, beta_2)
-        ahead = m * (then / (1 - so_far * then)) + g * ((1 - now) / (1 - so_far))
-        down = ahead * B.cast(learning_rate, dtype) / (B.sqrt(s / bias(B, beta_2, t)) + epsilon)
+        ahead = m * of_mean + g * of_gradient
+        down = ahead * B.cast(learning_rate, dtype) / (B.sqrt(s / B.cast(bias(B, beta_2, t), dtype)) + epsilon)
         B.step_down(v, down)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras_oracle.closeness import assert_close
 
-from multikeras import Sequential, Variable, callbacks, layers, name_scope, ops, optimizers
+from multikeras import Sequential, Variable, callbacks, constraints, layers, name_scope, ops, optimizers
 from multikeras.backend import current
 
 NAMES = [
@@ -88,6 +88,91 @@ def test_fifty_steps(keras, name, arguments):
     if name != "Nadam":  # there, one of Keras's variables has no name
         assert [v.path for v in optimizer.variables] == [v.path for v in oracle.variables]
     assert optimizer.get_config() == oracle.get_config()
+
+
+def draw(number):
+    """Return an optimizer's name, its arguments, and how it is used: some mix of what all optimizers share."""
+    rng = np.random.default_rng(number)
+    some = lambda *values: values[rng.integers(len(values))]  # noqa: E731
+    arguments = {some("clipnorm", "clipvalue", "global_clipnorm"): some(0.3, 1.0, 100.0), "weight_decay": some(0.0, 0.01, 0.1)}
+    if some(True, False):
+        frequency = some(None, 2, 3)
+        arguments |= {"use_ema": True, "ema_momentum": some(0.0, 0.5, 0.99), "ema_overwrite_frequency": frequency}
+    arguments |= some({}, {"gradient_accumulation_steps": some(2, 3)})
+    arguments |= some({}, {}, {"loss_scale_factor": some(0.5, 4.0)})
+    how = {
+        "rate": some("number", "schedule", "function"), "excluded": some(None, "list", "names"), "missing": some(True, False),
+        "constrained": some(True, False), "change": some(True, False), "via": some("apply", "apply_gradients", "stateless_apply"),
+    }  # fmt: skip
+    if (current.name == "jax" and "gradient_accumulation_steps" in arguments) or how["via"] == "stateless_apply":
+        how["missing"] = False  # Keras on JAX keeps what it has of a gradient that is missing at an update, elsewhere it does not
+    if current.name == "tensorflow" and how["via"] == "stateless_apply":
+        how["via"] = "apply"  # which Keras refuses there
+    return NAMES[number % (len(NAMES) - 1)], arguments, how  # not the last, Keras's own depends on the backend
+
+
+def used(package, variable, scope, constrain, name, arguments, how):
+    """Return what every variable is after each of ten steps, and in the end with the optimizer's state and rate."""
+    operators = ops if package is optimizers else __import__("keras").ops
+    schedules = package.schedules
+    rates = {"number": 0.05, "schedule": schedules.ExponentialDecay(0.1, 3, 0.7), "function": lambda: 0.03}
+    rng = np.random.default_rng(5)
+    with scope("d"):
+        variables = [variable(rng.standard_normal(s).astype("float32"), name=n) for n, s in SHAPES.items()]
+    if how["constrained"]:
+        variables[0].constraint = constrain.NonNeg()
+    optimizer = getattr(package, name)(rates[how["rate"]], name="o", **arguments)
+    if how["excluded"]:
+        optimizer.exclude_from_weight_decay(
+            **{"list": {"var_list": variables[:1]}, "names": {"var_names": ["bias", "thi"]}}[how["excluded"]]
+        )
+    found = []
+    for step in range(10):
+        grads = [operators.convert_to_tensor(rng.standard_normal(s).astype("float32")) for s in SHAPES.values()]
+        if how["missing"] and step % 3:
+            grads[1] = None
+        if how["change"] and step == 6:
+            optimizer.learning_rate = schedules.InverseTimeDecay(0.1, 2, 0.5)
+        if how["via"] == "apply":
+            optimizer.apply(grads, variables)
+        elif how["via"] == "apply_gradients":
+            optimizer.apply_gradients(zip(grads, variables))
+        else:
+            optimizer.build(variables) if not step else None
+            values = [[v.value for v in vs] for vs in (optimizer.variables, variables)]
+            new, state = optimizer.stateless_apply(values[0], grads, values[1])
+            for v, x in zip([*variables, *optimizer.variables], [*new, *state]):
+                v.assign(x)
+        found.append([np.array(to_numpy(v.value)) for v in variables])
+    optimizer.finalize_variable_values(variables)
+    found.append([np.array(to_numpy(v.value)).astype("float32") for v in (*variables, *optimizer.variables)])
+    return found, float(optimizer.learning_rate), int(to_numpy(operators.convert_to_tensor(optimizer.iterations)))
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("number", [pytest.param(n, marks=[pytest.mark.slow] * (n >= 26)) for n in range(156)])
+def test_what_all_share(keras, number):
+    name, arguments, how = draw(number)
+    ours = used(optimizers, Variable, name_scope, constraints, name, arguments, how)
+    theirs = used(keras.optimizers, keras.Variable, keras.name_scope, keras.constraints, name, arguments, how)
+    for a, b in zip(ours[0], theirs[0], strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert_close(x, y, 3e-5)
+    np.testing.assert_allclose(ours[1:], theirs[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n != "Adadelta"])  # whose first steps are too short to be seen
+def test_low_precision_trains_as_float32_does(name):
+    """Keras stands still or finds NaN where 1 - 0.999, of a bfloat16, is 0."""
+
+    def moved(dtype):
+        v = Variable(np.array([1.0, -2.0, 0.5], "float32"), dtype=dtype)
+        optimizer = getattr(optimizers, name)(0.1)
+        for _ in range(5):
+            optimizer.apply([ops.cast([0.5, -1.0, 0.25], dtype)], [v])
+        return ops.convert_to_numpy(ops.cast(v, "float32"))
+
+    np.testing.assert_allclose(moved("bfloat16"), moved("float32"), atol=0.03)
 
 
 @pytest.mark.parametrize("warmup_steps", [0, 5])
@@ -211,6 +296,29 @@ def test_a_rule_of_a_user_replaces_the_one_for_all_variables():
     v = Variable([3.0])
     Constant().apply([ops.ones(1)], [v])
     assert v.numpy().tolist() == [2.0]
+
+
+@pytest.mark.parametrize("rate", ["0.1", True, None, [0.1, 0.2]])
+def test_what_is_no_learning_rate(keras, rate):
+    for package in (optimizers, keras.optimizers):
+        with pytest.raises(ValueError, match="learning_rate"):
+            package.SGD(rate)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("Adafactor", "Muon")])
+def test_a_gradient_of_another_shape_is_refused(name):
+    with pytest.raises(Exception, match=r"(?i)shape|size|dim"):
+        getattr(optimizers, name)().apply([ops.ones((5, 7))], [Variable(np.ones((3, 2), "float32"))])
+
+
+def test_an_optimizer_map_is_asked_by_path():
+    every, one = optimizers.SGD(name="all"), optimizers.SGD(name="one")
+    parts = optimizers.OptimizerMap(optimizers.SGD(name="rest"), {"a/.*": every, "a/b": one})
+    assert [parts[path].name for path in ("a/b", "a/c", "b")] == ["one", "all", "rest"]
+    again = optimizers.OptimizerMap.from_config(parts.get_config())
+    assert [again[path].name for path in ("a/b", "a/c", "b")] == ["one", "all", "rest"]
+    with pytest.raises(ValueError, match="paths"):
+        parts[3] = optimizers.SGD()
 
 
 def test_gradients_that_are_missing():

@@ -67,7 +67,7 @@ REFUSED = {
                      "momentum", "beta_1", "beta_2", "clipnorm", "weight_decay", "threshold", "axis", "num_thresholds"),
                     _NUMBER),
     "epsilon": ("a", -1), "stddev": ("a", -1), "label_smoothing": ("a", 2.0), "k": ("a", 0),
-    "reduction": ("summ",), "learning_rate": ("a",), "gradient_accumulation_steps": ("a", 0),
+    "reduction": ("summ",), "learning_rate": ("a",), "gradient_accumulation_steps": ("a", 1),
 }  # fmt: skip
 _ENOUGH = {"num_classes": 3, "target_class_ids": [0], "recall": 0.5, "precision": 0.5, "sensitivity": 0.5, "specificity": 0.5,
            "fn": min, "normalizer": [1.0]}  # fmt: skip
