@@ -53,6 +53,10 @@ class Module(torch.nn.Module):
     def __init__(self):
         pass
 
+    def forward(self, *args, **kwargs):
+        """Do what calling the module does."""
+        return self(*args, **kwargs)
+
     def __getattr__(self, name):
         # torch asks here once a property has raised AttributeError, and would hide what that said.
         inherited = getattr(type(self), name, None)

@@ -476,6 +476,8 @@ class Configurable:
     """Give a class `get_config` and `from_config` from the signature of its constructor."""
 
     def __new__(cls, *args, **kwargs):
+        if (args or kwargs) and cls.__init__ is object.__init__:
+            raise TypeError(f"{cls.__name__}() takes no arguments, got {', '.join([*map(repr, args), *kwargs])}.")
         instance = super().__new__(cls)
         object.__setattr__(instance, "_init_args", (args, kwargs))
         return instance
@@ -522,6 +524,8 @@ class Kind:
 
     def deserialize(self, config: Any, custom_objects: dict | None = None) -> Any:
         """Return the object of a config; a config without a module is looked up among this kind."""
+        if config == {}:
+            raise ValueError(f"An empty config says no {self.what}: it needs 'class_name' and 'config'.")
         found = deserialize_keras_object(config, custom_objects, module_objects=self.table)
         if isinstance(config, dict):
             self._check(found)

@@ -30,6 +30,8 @@ def serialize(dtype_policy: DTypePolicy) -> dict:
 
 def deserialize(config: dict, custom_objects: dict | None = None) -> DTypePolicy:
     """Return the policy of a config."""
+    if config == {}:
+        raise ValueError("An empty config says no dtype policy: it needs 'class_name' and 'config'.")
     return deserialize_keras_object(config, custom_objects, module_objects=_TABLE)
 
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import MutableMapping
 from typing import Any
 
-from multikeras import config
+from multikeras import config as settings
 from multikeras.dtype_policies.policy import DTypePolicy
 from multikeras.dtype_policies.quantized import QuantizedDTypePolicy
+
+_NONE = object()
 
 
 class DTypePolicyMap(DTypePolicy, MutableMapping):
@@ -29,7 +31,7 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
         if policy_map is not None and not isinstance(policy_map, dict):
             raise TypeError(f"If specified, `policy_map` must be a dict. Got {policy_map!r}.")
         self._default_policy_arg = default_policy
-        self._default_policy = config.policy_from_name(default_policy)
+        self._default_policy = settings.policy_from_name(default_policy)
         self._policies = dict(policy_map or {})
 
     @property
@@ -70,15 +72,15 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
                 "first."
             )
         try:
-            self._policies[key] = config.policy_from_name(policy)
+            self._policies[key] = settings.policy_from_name(policy)
         except ValueError as error:
             raise ValueError(f"Cannot interpret the assigned value. Got {policy!r} for {key!r}. {error}") from error
 
     def __delitem__(self, key):
         del self._policies[key]
 
-    def pop(self, key, *default):
-        return self._policies.pop(key, *default)
+    def pop(self, key, default=_NONE):
+        return self._policies.pop(key) if default is _NONE else self._policies.pop(key, default)
 
     def __contains__(self, key):
         return key in self._policies
@@ -112,6 +114,6 @@ class DTypePolicyMap(DTypePolicy, MutableMapping):
         return {"default_policy": getattr(default, "name", default), "policy_map": records}
 
     @classmethod
-    def from_config(cls, config_: dict[str, Any], custom_objects: dict | None = None) -> "DTypePolicyMap":
-        policies = {key: config.policy_from_name(record) for key, record in config_["policy_map"].items()}
-        return cls(config_["default_policy"], policies)
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> "DTypePolicyMap":
+        policies = {key: settings.policy_from_name(record) for key, record in config["policy_map"].items()}
+        return cls(config["default_policy"], policies)

@@ -13,6 +13,7 @@ from multikeras.backend import dtypes as dtype_names
 from multikeras.backend.shapes import Spec
 from multikeras.core import naming, stored, tree
 from multikeras.core.node import KerasTensor, Operation
+from multikeras.core.registry import custom_object_scope
 from multikeras.core.tracking import Tracker
 from multikeras.core.variable import Variable
 from multikeras.layers import _call, _config, _errors, _html
@@ -572,9 +573,10 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         return {**base, **own}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]):
-        """Make a layer from what `get_config` returned."""
-        return cls(**_config.revived(cls, Layer, config))
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None):
+        """Make a layer from what `get_config` returned; classes and functions of users may be given by name."""
+        with custom_object_scope(custom_objects):
+            return cls(**_config.revived(cls, Layer, config))
 
     def __repr__(self):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"

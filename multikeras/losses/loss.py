@@ -158,6 +158,14 @@ class Loss:
 guard(Loss)
 
 
+def argument_of_function(wrapper: Any, name: str) -> Any:
+    """Return, as an attribute of a wrapper, an argument of the function in it."""
+    arguments = wrapper.__dict__.get("_fn_kwargs", {})
+    if name not in arguments:
+        raise AttributeError(f"{type(wrapper).__name__!r} object has no attribute {name!r}")
+    return arguments[name]
+
+
 class LossFunctionWrapper(Loss):
     """Make a `Loss` of a function of true and predicted values; other arguments go to the function.
 
@@ -177,6 +185,8 @@ class LossFunctionWrapper(Loss):
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         self.fn, self._fn_kwargs = fn, kwargs
+
+    __getattr__ = argument_of_function
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         if not tree.is_nested(y_true) and not tree.is_nested(y_pred):

@@ -112,6 +112,11 @@ class AUC(_Counting):
         ratio = ops.where(both, ops.divide_no_nan(positive[:-1], ops.maximum(positive[1:], 0)), ops.ones_like(step))
         return ops.divide_no_nan(slope * (step + start * ops.log(ratio)), ops.maximum(tp[1:] + fn[1:], 0))
 
+    def interpolate_pr_auc(self) -> Any:
+        """Return the area under precision over recall, whatever curve was asked for."""
+        tp, fp, fn = self.true_positives, self.false_positives, self.false_negatives
+        return self._over_labels(self._interpolated_precision(*(ops.convert_to_tensor(x) for x in (tp, fp, fn))))
+
     def _pieces(self) -> Any:
         tp, fp, tn, fn = (ops.convert_to_tensor(getattr(self, kind)) for kind in KINDS)
         if self.curve == "PR" and self.summation_method == "interpolation":
@@ -133,9 +138,12 @@ class AUC(_Counting):
         return (x[:-1] - x[1:]) * combine(y[:-1], y[1:])
 
     def result(self) -> Any:
+        return self._over_labels(self._pieces())
+
+    def _over_labels(self, pieces: Any) -> Any:
         if not self.multi_label:
-            return ops.sum(self._pieces())
-        by_label = ops.sum(self._pieces(), axis=0)
+            return ops.sum(pieces)
+        by_label = ops.sum(pieces, axis=0)
         if self.label_weights is None:
             return ops.mean(by_label)
         return ops.divide_no_nan(ops.sum(by_label * self.label_weights), ops.sum(self.label_weights))

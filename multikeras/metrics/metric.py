@@ -58,8 +58,8 @@ class Metric:
         initializer: Any = "zeros",
         dtype: Any = None,
         aggregation: str = "sum",
-        layout: Any = None,
         name: str | None = None,
+        layout: Any = None,
     ) -> Variable:
         """Return a new state variable, of `floatx` if `dtype` is None.
 

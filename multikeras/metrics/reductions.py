@@ -5,7 +5,7 @@ from typing import Any
 
 from multikeras import ops
 from multikeras.core.serialization import deserialize_keras_object, serialize_keras_object
-from multikeras.losses.loss import mask_of, squeeze_or_expand_to_same_rank
+from multikeras.losses.loss import argument_of_function, mask_of, squeeze_or_expand_to_same_rank
 from multikeras.losses.regression import pair
 from multikeras.metrics.metric import Metric
 
@@ -96,6 +96,8 @@ class MeanMetricWrapper(Mean):
     def __init__(self, fn, name=None, dtype=None, **kwargs):
         super().__init__(name=name, dtype=dtype)
         self._fn, self._fn_kwargs = fn, kwargs
+
+    __getattr__ = argument_of_function
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         mask = mask_of(y_pred)

@@ -93,8 +93,8 @@ class OrthogonalRegularizer(Regularizer):
             raise ValueError(f'Invalid value for argument `mode`. Expected one of {{"rows", "columns"}}. Received: mode={mode}')
         self.mode = mode
 
-    def __call__(self, x: Any) -> Any:
-        x = ops.convert_to_tensor(x)
+    def __call__(self, inputs: Any) -> Any:
+        x = ops.convert_to_tensor(inputs)
         if len(x.shape) != 2:
             raise ValueError(
                 f"Inputs to OrthogonalRegularizer must have rank 2. Received: inputs.shape={tuple(x.shape)}"

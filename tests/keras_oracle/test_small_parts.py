@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras_oracle import derivatives
 
+import multikeras
 from multikeras import activations, constraints, initializers, ops, regularizers
 from multikeras import layers as our_layers
 
@@ -126,6 +127,31 @@ def public(namespace, kind):
     tools = {"get", "serialize", "deserialize"}
     members = {n: getattr(namespace, n) for n in dir(namespace) if n[0] != "_" and n not in tools}
     return {getattr(v, "__name__", n) for n, v in members.items() if kind(v)}
+
+
+@pytest.mark.parametrize("path", ["initializers.Zeros", "initializers.Ones", "constraints.NonNeg"])
+def test_arguments_of_what_takes_none(keras, path):
+    namespace, name = path.split(".")
+    for package in (OURS[namespace], getattr(keras, namespace)):
+        with pytest.raises(TypeError, match="takes no arguments"):
+            getattr(package, name)(seed=1)
+
+
+@pytest.mark.parametrize("namespace", [*OURS, "losses", "metrics", "dtype_policies"])
+def test_an_empty_config_is_refused(keras, namespace):
+    for package in (multikeras, keras):
+        with pytest.raises(ValueError, match="config"):
+            getattr(package, namespace).deserialize({})
+
+
+def test_a_map_of_policies_gives_them_away():
+    policies = multikeras.dtype_policies.DTypePolicyMap("float32", {"a": multikeras.DTypePolicy("bfloat16")})
+    again = multikeras.dtype_policies.DTypePolicyMap.from_config(policies.get_config())
+    assert again == policies
+    assert policies.pop("a").name == "bfloat16"
+    assert policies.pop("a", default=None) is None
+    with pytest.raises(KeyError):
+        policies.pop("a")
 
 
 def test_none_is_left_out():

@@ -103,9 +103,8 @@ class Attending(Layer):
         seed = self._dropout_layer.seed_generator if rate else None
         return attend(query, key, value, self._axes, sight, rate, seed, scores_too, self._flash_attention)
 
-    def compute_mask(self, query, mask=None, query_mask=None, **kwargs):
-        mask = query_mask if query_mask is not None else mask
-        return mask
+    def compute_mask(self, inputs, previous_mask=None):
+        return previous_mask
 
 
 def _again(initializer: Any) -> Any:

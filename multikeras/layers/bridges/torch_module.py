@@ -62,7 +62,7 @@ class TorchModuleWrapper(Layer):
         return {**super().get_config(), "module": packed}
 
     @classmethod
-    def from_config(cls, config, safe_mode=None):
+    def from_config(cls, config, custom_objects=None, safe_mode=None):
         need("torch", cls)
         if not serialization.allows_code(safe_mode):
             raise ValueError(

@@ -57,6 +57,11 @@ class EinsumDense(Quantizable, Layer):
         output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         keep(self, locals())
 
+    @property
+    def partial_output_shape(self) -> tuple:
+        """The output shape as it was given: None where the inputs say it."""
+        return self.output_shape
+
     def build(self, input_shape):
         plan = plan_equation(self.equation, self.bias_axes, input_shape, self.output_shape)
         self.full_output_shape = plan["output"]

@@ -37,6 +37,7 @@ class SpectralNormalization(Wrapper):
                 "neither kernel nor embeddings."
             )
         self.kernel = getattr(self.layer, names[0])
+        self.kernel_shape = self.kernel.shape
         self.vector_u = self.add_weight(
             shape=(1, self.kernel.shape[-1]), initializer=initializers.TruncatedNormal(stddev=0.02), trainable=False,
             name="vector_u", dtype=self.kernel.dtype,

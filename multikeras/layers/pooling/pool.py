@@ -41,6 +41,8 @@ class Pooling(Layer):
 class MaxPooling(Pooling):
     """Take the maximum of each window."""
 
+    pool_mode = "max"
+
     def __init__(
         self,
         pool_size: Any = 2,
@@ -58,6 +60,8 @@ class MaxPooling(Pooling):
 
 class AveragePooling(Pooling):
     """Take the mean of each window, padding not counted."""
+
+    pool_mode = "average"
 
     def call(self, inputs):
         return ops.average_pool(inputs, self.pool_size, self.strides, self.padding, self.data_format)

@@ -107,6 +107,9 @@ class Normalization(DataLayer):
         self.adapt_mean.assign(mean)
         self.adapt_variance.assign(squares / count)
 
+    def finalize_state(self) -> None:
+        """Do nothing: `mean` and `variance` follow what `adapt` found."""
+
     @property
     def mean(self) -> Any:
         """The mean, of a shape that broadcasts with the inputs; None before `build`."""

@@ -193,7 +193,7 @@ class LSTMCell(GatedCell):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        kwargs.pop("implementation", None)
+        self.implementation = kwargs.pop("implementation", 2)
         super().__init__(**kwargs)
         self._set_up(locals())
         self._clip_dropout(dropout, recurrent_dropout)
@@ -268,7 +268,7 @@ class GRUCell(GatedCell):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        kwargs.pop("implementation", None)
+        self.implementation = kwargs.pop("implementation", 2)
         super().__init__(**kwargs)
         self._set_up(locals())
         self._clip_dropout(dropout, recurrent_dropout)

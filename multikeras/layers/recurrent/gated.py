@@ -32,15 +32,15 @@ class Gated(RNN):
         super().__init__(cell, **loop, activity_regularizer=arguments["activity_regularizer"], **kwargs)
         self.input_spec = InputSpec(ndim=3)
 
-    def over_time(self, sequences, states, mask, training):
+    def inner_loop(self, sequences, initial_state, mask, training=False):
         cell = self.cell
         if training and cell.recurrent_dropout > 0:
-            return super().over_time(sequences, states, mask, training)
+            return super().inner_loop(sequences, initial_state, mask, training)
         if training and cell.dropout > 0:
             sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
             cell.reset_dropout_mask()
         return cell.over_time(
-            sequences, states, mask=mask, reverse=self.go_backwards, sequences=self.return_sequences,
+            sequences, initial_state, mask=mask, reverse=self.go_backwards, sequences=self.return_sequences,
             zero_masked=self.zero_output_for_mask, unroll=self.unroll,
         )  # fmt: skip
 

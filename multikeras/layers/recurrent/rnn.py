@@ -61,6 +61,11 @@ class RNN(Layer):
         self.states: Any = None
 
     @property
+    def single_state(self) -> bool:
+        """Whether the cell has one state."""
+        return isinstance(self.cell.state_size, int)
+
+    @property
     def state_size(self) -> list:
         """The sizes of the states."""
         size = self.cell.state_size
@@ -101,7 +106,7 @@ class RNN(Layer):
                 f"{type(self).__name__} {self.name!r}: unroll=True needs a known number of steps, got shape "
                 f"{sequences.shape}."
             )
-        last, outputs, states = self.over_time(sequences, states, mask, training)
+        last, outputs, states = self.inner_loop(sequences, states, mask, training)
         dtype = self.compute_dtype
         last = in_dtype(last, dtype)
         if self.stateful or self.return_state:
@@ -144,12 +149,13 @@ class RNN(Layer):
                 f"state sizes {sizes}, got {len(states)} of shapes {found}."
             )
 
-    def over_time(self, sequences, states, mask, training):
+    def inner_loop(self, sequences, initial_state, mask, training=False):
         """Return the last output, all outputs or None, and the last states."""
+        states = initial_state if tree.is_nested(initial_state) else [initial_state]
         takes_training = isinstance(self.cell, Layer) and self.cell._plan.takes_training
         more = {"training": training} if takes_training else {}
         self._draw_dropout(self.cell, sequences[:, 0], states, training)
-        single = isinstance(self.cell.state_size, int)
+        single = self.single_state
 
         def step(x, states):
             output, after = self.cell(x, states, **more)

@@ -58,6 +58,7 @@ class SpatialDropout(Noisy):
     """Drop whole channels of `rank` spatial dimensions."""
 
     rank: int
+    noise_shape = None
 
     def __init__(
         self,
