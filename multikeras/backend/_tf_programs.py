@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from multikeras.backend import dtypes, memory, scope
-from multikeras.backend.interface import Backend
+from multikeras.backend.interface import Backend, PlainModule
 from multikeras.backend.shapes import Spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -113,22 +113,45 @@ def for_xla():
     return bool(_for_xla.depth)
 
 
-class Module(tf.__internal__.tracking.Trackable):
-    """Base of layers: savers of TensorFlow find its variables and functions when they ask, not as they are set."""
+class Saved(tf.__internal__.tracking.Trackable):
+    """Base of what TensorFlow's savers keep: they ask for variables and functions, and may know values before these are."""
+
+    def _stores(self):
+        """Give (name, native variable or object to save) in an order that stays."""
+        for i, variable in enumerate(getattr(self, "variables", ())):
+            yield str(i), variable.store
 
     def _trackable_children(self, save_type="checkpoint", **kwargs):
-        children = dict(super()._trackable_children(save_type, **kwargs))
-        for variable in getattr(self, "variables", ()):
-            store = getattr(variable, "store", variable)
-            if isinstance(store, tf.Variable):
-                name = getattr(variable, "path", None) or store.name
-                while name in children and children[name] is not store:
-                    name += "_"
-                children[name] = store
+        children = dict(super()._trackable_children(save_type, **kwargs)) | dict(self._stores())
         if save_type == "savedmodel":
             kinds = (tf.types.experimental.GenericFunction, tf.types.experimental.ConcreteFunction)
             children.update({k: v for k, v in vars(self).items() if isinstance(v, kinds)})
         return children
+
+    def _lookup_dependency(self, name, cached_dependencies=None):
+        return dict(self._stores() if cached_dependencies is None else cached_dependencies).get(name)
+
+
+class Module(PlainModule, Saved):
+    """Base of layers: parts go by the names of their attributes, which another model of the same code has, too."""
+
+    def hold(self, name, tensor):
+        if not any(v.store is tensor for v in self.variables):
+            self._own_native(name, tensor, tensor.trainable)
+        return False  # the attribute is the user's
+
+    def _stores(self):
+        if "_tracker" not in self.__dict__:
+            return
+        names = set()
+        for name, part in self._named_parts():
+            part = getattr(part, "state", part)
+            names.add(id(part))
+            if isinstance(part, (VariableBase, Module)):
+                yield name, getattr(part, "store", part)
+        for i, variable in enumerate(self._owned()):
+            if id(variable) not in names:
+                yield f"{variable.name}.{i}", variable.store
 
 
 class VariableBase(tf.__internal__.types.Tensor):
@@ -162,8 +185,15 @@ class Programs(Backend):
     """Control flow, programs, devices and variables."""
 
     Module = Module
+    Saved = Saved
     VariableBase = VariableBase
+    native_weights = (tf.Variable,)
     variables_in_place = True
+
+    def register(self, module, name, value):
+        value = getattr(value, "store", value)
+        if isinstance(value, (tf.Variable, Module)):
+            module._handle_deferred_dependencies(name, value)
 
     convolutions = 0
     """How many convolutions ran or were traced; XLA slows them on CPUs."""

@@ -303,7 +303,7 @@ class TorchFused(TorchBackend):
         if len(axes) != 1 or x.dtype not in _FLOATS or any(v is not None and v.dtype != x.dtype for v in given):
             return super().batch_normalization(x, mean, variance, axis, offset, scale, epsilon)
         (axis,) = axes
-        if not torch.is_grad_enabled() and x.ndim > 1:
+        if x.ndim > 1 and (not torch.is_grad_enabled() or torch.jit.is_tracing()):  # a trace is checked without gradients
             y = F.batch_norm(x.movedim(axis, 1), mean, variance, scale, offset, eps=epsilon)
             return y.movedim(1, axis)
         factor = torch.rsqrt(variance + epsilon)

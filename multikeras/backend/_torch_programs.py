@@ -43,8 +43,38 @@ class _State(threading.local):
 state = _State()
 
 
+def _of_store(name):
+    return property(lambda self: getattr(self._store, name), lambda self, value: setattr(self._store, name, value))
+
+
 class VariableBase:
-    """Base of `Variable`: lets torch functions take one in place of its tensor."""
+    """Base of `Variable`: stands for its tensor in torch's hands, and follows what torch does to that."""
+
+    _store: torch.nn.Parameter
+    _shape: tuple[int, ...]
+    _dtype: str
+
+    @property
+    def _trainable(self):
+        # `requires_grad` is the user's to set, too.
+        store = self.__dict__.get("_store")
+        return self._as_told if store is None or store.dtype not in INEXACT else store.requires_grad
+
+    @_trainable.setter
+    def _trainable(self, value):
+        self.__dict__.setdefault("learned", value)  # what it was made as: a parameter of torch's, or a buffer
+        self._as_told = value
+
+    grad, data, requires_grad = map(_of_store, ("grad", "data", "requires_grad"))
+
+    def __getattr__(self, name):
+        if name.startswith("_") or not hasattr(torch.Tensor, name):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self._store, name)
+
+    def hold(self, store):
+        """Read and write another tensor from now on."""
+        self._store, self._shape, self._dtype = store, tuple(store.shape), NAME[store.dtype]
 
     @classmethod
     def __torch_function__(cls, f, types, args=(), kwargs=None):
@@ -159,7 +189,12 @@ def _input(x):
 
 def _value(x):
     """Return `x`; the value it has now if it is a variable's own tensor, which later writes change."""
-    return x.clone() if isinstance(x, torch.nn.Parameter) else x
+    return x.clone() if is_store(x) else x
+
+
+def is_store(x):
+    """Tell whether `x` is the tensor of a variable."""
+    return isinstance(x, torch.nn.Parameter) or getattr(x, "_is_buffer", False)
 
 
 def _depends(y):
@@ -484,6 +519,8 @@ class TorchPrograms(Backend):
 
     bridges = frozenset(("torch",))
     native_modules = (torch.nn.Module,)
+    compiling = staticmethod(torch.compiler.is_dynamo_compiling)
+    native_weights = (torch.Tensor,)
 
     def pack_module(self, module):
         file = io.BytesIO()

@@ -29,6 +29,17 @@ Axes = int | tuple[int, ...] | None
 class PlainModule:
     """The base of layers under a framework that has no modules of its own."""
 
+    hooked: ClassVar[bool] = False
+    """Whether the framework does something around calls of this layer: `hooked_call` makes these."""
+
+    def hooked_call(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the layer, and what the framework does around it."""
+        raise NotImplementedError
+
+    def hold(self, name: str, tensor: Any) -> bool:
+        """Take a native variable that became attribute `name` for a weight; tell whether it is read from elsewhere now."""
+        return False
+
 
 class Backend:
     """Every primitive with its contract."""
@@ -44,8 +55,15 @@ class Backend:
     """The native dtypes, as `x.dtype` gives them, that are floating or complex."""
     Module: ClassVar[type] = PlainModule
     """The base class of `Layer`: what the framework's own tools (optimizers, savers) expect."""
+    hooks_of_all: ClassVar[tuple[Any, Any, Any, Any]] = ((), (), (), ())
+    """What the framework does around calls of every module: nothing as long as these are empty."""
+    Saved: ClassVar[type] = PlainModule
+    """The base class of `Optimizer`: what the framework's own savers expect of an object that has `variables`."""
     VariableBase: ClassVar[type] = object
     """The base class of `Variable`: the protocol by which native functions accept one."""
+
+    compiling: ClassVar[Callable[[], bool]] = staticmethod(lambda: False)
+    """Tells whether the framework's compiler reads the Python that runs, instead of being handed what it does."""
 
     has_values: ClassVar[bool] = True
     """Whether tensors hold numbers (False: shapes and dtypes alone)."""
@@ -665,14 +683,14 @@ class Backend:
     """Whether `(x.dtype, x.shape)` of a concrete tensor is hashable and cheap."""
 
     def register(self, module: Any, name: str, value: Any) -> None:
-        """Tell the native module of a layer that attribute `name` became a Variable, layer or metric."""
+        """Tell the native module of a layer, or an optimizer, that `name` became a Variable, layer or metric."""
 
     def unregister(self, module: Any, name: str) -> None:
         """Tell the native module of a layer that attribute `name` is gone."""
 
     def register_all(self, module: Any, named: Any) -> None:
         """Register every (dotted name, variable or layer) of `named` that `register` has not seen, lists unrolled."""
-        for name, value in named:
+        for name, value in list(named):
             self.register(module, name, value)
 
     def seed(self, seed: int) -> None:
@@ -720,6 +738,8 @@ class Backend:
     """What can be used: "jax" (functions of JAX), "torch" (modules), "saved_model" (files of TensorFlow)."""
     native_modules: ClassVar[tuple[type, ...]] = ()
     """The framework's own classes of modules: an attribute of a layer that is one becomes a layer."""
+    native_weights: ClassVar[tuple[type, ...]] = ()
+    """Classes of what a module of the framework holds by name: `Module.hold` takes an attribute that is one."""
 
     def map_leaves(self, f: Callable, *trees: Tree) -> Tree:
         """Map over the leaves of trees of any kind registered with the framework ("jax")."""

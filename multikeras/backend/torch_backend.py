@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import itertools
 import math
 
 import ml_dtypes
@@ -10,8 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from multikeras.backend import dtypes, shapes
-from multikeras.backend._torch_programs import DTYPE, INEXACT, NAME, TorchPrograms, VariableBase, state
+from multikeras.backend import _torch_module, dtypes, shapes
+from multikeras.backend._torch_programs import DTYPE, INEXACT, NAME, TorchPrograms, VariableBase, is_store, state
 from multikeras.backend._torch_recording import recording
 
 _SCALARS = frozenset((bool, int, float, complex))
@@ -39,33 +38,6 @@ def widened(f, result=None, bools=True):
         return f(x.to(wide), *rest).to(result or x.dtype)
 
     return staticmethod(functools.wraps(f, assigned=("__name__", "__doc__"), updated=())(call))
-
-
-class Module(torch.nn.Module):
-    """Base of `Layer`: a torch module whose attributes stay plain attributes, which keeps reading them fast."""
-
-    def __new__(cls, *args, **kwargs):
-        instance = super().__new__(cls, *args, **kwargs)
-        # Here and not in __init__, which users call late or with arguments of their own.
-        torch.nn.Module.__init__(instance)
-        return instance
-
-    def __init__(self):
-        pass
-
-    def forward(self, *args, **kwargs):
-        """Do what calling the module does."""
-        return self(*args, **kwargs)
-
-    def __getattr__(self, name):
-        # torch asks here once a property has raised AttributeError, and would hide what that said.
-        inherited = getattr(type(self), name, None)
-        return inherited.__get__(self) if isinstance(inherited, property) else super().__getattr__(name)
-
-    @property
-    def torch_params(self) -> dict[str, torch.nn.Parameter]:
-        """The parameters of all variables, by path."""
-        return {v.path: v.store for v in self.variables}
 
 
 def _default_device() -> torch.device:
@@ -102,13 +74,6 @@ def _unframed(y, ndim, data_format):
     if data_format == "channels_last":
         y = y.permute(0, *range(2, y.ndim), 1)
     return y.squeeze(1 if data_format == "channels_last" else 2) if ndim == 3 else y
-
-
-def _module_key(module, name):
-    """Return what torch's own names call an attribute: `_kernel` is "kernel", unless that is another attribute's."""
-    owners, plain = module.__dict__.setdefault("_module_keys", {}), name.replace(".", "_")
-    numbered = (f"{plain}_{i}" for i in itertools.count(1))
-    return next(k for k in itertools.chain((plain.lstrip("_") or plain, plain), numbered) if owners.setdefault(k, name) == name)
 
 
 def _kernel(kernel):
@@ -211,7 +176,8 @@ class TorchBackend(TorchPrograms):
     fast_types = (torch.nn.Parameter,)
     after_fork = staticmethod(lambda: torch.set_num_threads(1))  # its threads were not copied
     native_inexact = INEXACT
-    Module = Module
+    Module = _torch_module.Module
+    hooks_of_all = _torch_module.HOOKS_OF_ALL
     VariableBase = VariableBase
     compiles_by_default = False
     variables_in_place = True
@@ -330,7 +296,7 @@ class TorchBackend(TorchPrograms):
 
     def to_numpy(self, x):
         # A variable's memory will be written again.
-        x = x.detach().clone() if isinstance(x, torch.nn.Parameter) else x.detach()
+        x = x.detach().clone() if is_store(x) else x.detach()
         if x.device.type != "cpu":
             x = x.cpu()
         if x.dtype in _AS_INTEGER:
@@ -723,18 +689,12 @@ class TorchBackend(TorchPrograms):
         if self.device.type != "cpu":
             torch.accelerator.synchronize()
 
-    def register(self, module, name, value):
-        if isinstance(value, VariableBase):
-            module._parameters[_module_key(module, name)] = value.store
-        elif isinstance(value, torch.nn.Module):
-            module._modules[_module_key(module, name)] = value
-
-    def unregister(self, module, name):
-        for table in (module._parameters, module._modules):
-            table.pop(_module_key(module, name), None)
+    register, unregister = staticmethod(_torch_module.register), staticmethod(_torch_module.unregister)
 
     def make_variable(self, value, trainable, name, aggregation="none", synchronization="auto"):
-        return torch.nn.Parameter(value.contiguous(), requires_grad=trainable and value.dtype in INEXACT)
+        with torch.inference_mode(False):  # a variable outlives the mode it happens to be made in
+            value = value.clone() if value.is_inference() else value.contiguous()
+            return torch.nn.Parameter(value, requires_grad=trainable and value.dtype in INEXACT)
 
     def set_trainable(self, store, trainable):
         store.requires_grad_(trainable and store.dtype in INEXACT)

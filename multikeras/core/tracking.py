@@ -64,6 +64,14 @@ class Tracker:
                         found[id(leaf)] = leaf
         return list(found.values())
 
+    def listed(self, kind: type) -> Iterator[Any]:
+        """Give the instances of `kind` that lists, dicts and other containers hold."""
+        for value in self.values.values():
+            if isinstance(value, _CONTAINERS):
+                for leaf in leaves(value):
+                    if isinstance(leaf, kind):
+                        yield leaf
+
     def named(self) -> Iterator[tuple[str, Any]]:
         """Give (dotted name, instance) for all that is tracked, containers unrolled."""
         for name, value in self.values.items():

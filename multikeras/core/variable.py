@@ -104,6 +104,13 @@ class Variable(current.VariableBase):
             value, self._trainable, self._path, self._aggregation, self._synchronization
         )
 
+    @classmethod
+    def around(cls, store: Any, trainable: bool, name: str) -> "Variable":
+        """Return a variable that reads and writes a native one which is there already."""
+        variable = cls(current.read(store), trainable=trainable, name=name)
+        variable._store = store
+        return variable
+
     def _refuse_absurd(self):
         """Refuse what no memory holds before a framework tries, as some end the process then."""
         size = math.prod(self._shape) * dtypes.numpy_dtype(self._dtype).itemsize
@@ -217,7 +224,7 @@ class Variable(current.VariableBase):
     @trainable.setter
     def trainable(self, value: bool):
         self._trainable = bool(value)
-        current.set_trainable(self._store, self._trainable)
+        current.set_trainable(self._store, bool(value))
 
     @property
     def aggregation(self) -> str:

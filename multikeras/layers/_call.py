@@ -99,13 +99,16 @@ def is_tensor_like(x: Any) -> bool:
     return isinstance(x, Spec) or current.is_tensor(x) or current.is_sparse(x)
 
 
-def kind_of(args: Sequence) -> tuple | None:
-    """Return dtypes and shapes of arguments that are native tensors or lists of them; None if one is something else."""
+def kind_of(args: Sequence, compiling: bool) -> tuple | None:
+    """Return dtypes and shapes of arguments that are native tensors or lists of them; None if one is something else.
+
+    Ranks stand for the shapes while something is compiled: sizes that are looked at hold for what is compiled from then on.
+    """
     kind: list = []
     for x in args:
         if type(x) is current.Tensor:
-            kind += x.dtype, x.shape
-        elif type(x) is list and (inside := kind_of(x)):
+            kind += x.dtype, x.ndim if compiling else x.shape
+        elif type(x) is list and (inside := kind_of(x, compiling)):
             kind.append(inside)
         else:
             return None

@@ -90,10 +90,16 @@ class Weights:
         """Make a variable: another name of `add_weight`."""
         return self.add_weight(*args, **kwargs)
 
+    def _owned(self) -> list[Variable]:
+        """Return this layer's own variables, trained ones first, after a look at its lists and dicts for new ones."""
+        for variable in self._tracker.listed(Variable):
+            self._own(variable)
+        return [*self._own_trainable, *self._own_non_trainable]
+
     @property
     def variables(self) -> list[Variable]:
         """All variables: own ones, states of seed generators, then those of sub-layers."""
-        found = [*self._own_trainable, *self._own_non_trainable]
+        found = self._owned()
         found += [g.state for g in self._tracker.find(SeedGenerator)]
         for layer in self._children():
             found += layer.variables
@@ -102,7 +108,7 @@ class Weights:
     @property
     def weights(self) -> list[Variable]:
         """All variables but the states of seed generators."""
-        found = [*self._own_trainable, *self._own_non_trainable]
+        found = self._owned()
         for layer in self._children():
             found += layer.weights
         return unique(found)
@@ -152,6 +158,7 @@ class Weights:
     def trainable(self, value):
         value = bool(value)
         self._trainable = value
+        self._owned()
         for variable in self._own_trainable:
             variable.trainable = value
         for layer in self._children():

@@ -31,7 +31,10 @@ from multikeras.regularizers.regularizers import penalty_a_row
 
 _NATIVE = current.Tensor
 _NATIVE_MODULES = current.native_modules
-_BOOKKEEPING = frozenset(("_inbound_nodes", "_outbound_nodes", "_approved", "_build_shapes", "_plan"))
+_NATIVE_WEIGHTS = current.native_weights
+_compiling = current.compiling
+_BEFORE_ALL, _AFTER_ALL, _BACK_BEFORE_ALL, _BACK_AFTER_ALL = current.hooks_of_all
+_BOOKKEEPING = frozenset(("_inbound_nodes", "_outbound_nodes", "_approved", "_approved_ranks", "_build_shapes", "_plan"))
 """Attributes that hold no layers or weights: looking for these skips them."""
 _MOST_APPROVED = 64
 _TRAINING = frozenset(("training",))
@@ -102,7 +105,10 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         self._input_spec: Any = None
         self._dtype_policy = dtype_policies.get(dtype)
         self._plan = _call.plan_of(type(self).call)
+        self._mode: bool | None = None  # what torch's train() and eval() say
+        self._unsaid = self._plan.training_default
         self._approved: set = set()
+        self._approved_ranks: set = set()  # apart, as the compiler makes conditions of what is in it
         self._supports_masking = _is_overridden(type(self), "compute_mask")
         self._convert_input_args = True
         self._allow_non_tensor_positional_args = False
@@ -123,6 +129,8 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         if untracked or (isinstance(value, (bool, int, float, str, type(None))) and name not in tracker.values):
             object.__setattr__(self, name, value)
             return
+        if isinstance(value, _NATIVE_WEIGHTS) and self.hold(name, value):
+            return
         if isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
             return
@@ -134,6 +142,8 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             if isinstance(value, Variable):
                 self._own(value)
             current.register(self, name, value)
+        else:
+            self._owned()
         object.__setattr__(self, name, value)
 
     def __delattr__(self, name):
@@ -143,11 +153,18 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             self._own_trainable[:] = [v for v in self._own_trainable if v is not value]
             self._own_non_trainable[:] = [v for v in self._own_non_trainable if v is not value]
             current.unregister(self, name)
-        object.__delattr__(self, name)
+        super().__delattr__(name)
 
     def _own(self, variable: Variable) -> None:
         if not any(v is variable for v in (*self._own_trainable, *self._own_non_trainable)):
             (self._own_trainable if variable.trainable else self._own_non_trainable).append(variable)
+
+    def _own_native(self, name: str, store: Any, trainable: bool) -> Variable:
+        """Count a variable of the framework's own among this layer's."""
+        with self._name_scope():
+            variable = Variable.around(store, trainable, name)
+        self._own(variable)
+        return variable
 
     def _children(self) -> list:
         """Return the direct sub-layers."""
@@ -225,6 +242,11 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         """The names of the layers this one was built in, and its own, joined by '/'."""
         return self._path
 
+    def _was_cast(self, dtype: str) -> None:
+        """Follow the framework, which cast the weights."""
+        if self.quantization_mode is None:
+            self.dtype_policy = dtype
+
     def _name_scope(self):
         inside = self.__dict__.get("_path_prefix")
         return naming.name_scope(self.name, caller=self, override_parent=inside)
@@ -256,31 +278,51 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         raise NotImplementedError(f"Layer {type(self).__name__} does not define call().")
 
     def __call__(self, *args, **kwargs):
-        if self._fast and not masks.in_use and (not kwargs or kwargs.keys() == _TRAINING):
+        if (
+            self._fast and not (masks.in_use or _BEFORE_ALL or _AFTER_ALL or _BACK_BEFORE_ALL or _BACK_AFTER_ALL)
+            and (not kwargs or kwargs.keys() == _TRAINING)
+        ):  # fmt: skip
             x = args[0] if len(args) == 1 else None
-            if ((x.dtype, x.shape) if type(x) is _NATIVE else _call.kind_of(args)) in self._approved:
-                context, stack = calls.context, scope.stack
-                if stack.autocast is None and (context is not None or not _Losses.in_use):
+            if _compiling():
+                known = _call.kind_of(args, True) in self._approved_ranks
+            else:
+                known = ((x.dtype, x.shape) if type(x) is _NATIVE else _call.kind_of(args, False)) in self._approved
+            if known and scope.stack.autocast is None:
+                context = calls.context
+                if context is not None or not _Losses.in_use:
                     if kwargs:
                         return self._told_call(args, **kwargs)
                     if self._plan.takes_training:
                         training = context.training if context is not None else None
-                        return self.call(*args, training=self._plan.training_default if training is None else training)
+                        return self.call(*args, training=self._unsaid if training is None else training)
                     return self.call(*args)
-        return self._full_call(args, kwargs)
+        return self.hooked_call(*args, **kwargs) if self.hooked else self._bare_call(args, kwargs)
+
+    def _is_hooked(self) -> None:
+        """Let calls from now on, and steps that were compiled or recorded, find out what the framework does around them."""
+        self._fast = False
+        Tracker.changes += 1
+
+    def _set_mode(self, mode: bool) -> None:
+        """Let calls that do not say whether they are for training be so or not; layers inside too, unless told."""
+        self._mode = self._unsaid = mode
+        for layer in self._children():
+            if layer._mode is None:
+                layer._set_mode(mode)
 
     def _told_call(self, args, training):
         """Return `call(*args)`, inputs that are approved, with `training` for this layer and for those inside."""
         context, plan = calls.context, self._plan
         if plan.variadic:  # takes it as it is, None too
-            return self._full_call(args, {"training": training})
+            return self._bare_call(args, {"training": training})
         outermost = context is None
         if outermost:
             context = calls.context = CallContext(self)
-        saved = context.training
-        if training is None:
-            training = plan.training_default if saved is None else saved
-        context.training = training
+        saved, told = context.training, training is not None
+        if not told:
+            training = self._unsaid if saved is None else saved
+        if self._mode is None or told or saved is not None:  # otherwise layers inside have modes of their own
+            context.training = training
         try:
             return self.call(*args, training=training) if plan.takes_training else self.call(*args)
         finally:
@@ -288,7 +330,7 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             if outermost:
                 calls.context = None
 
-    def _full_call(self, args, kwargs):
+    def _bare_call(self, args, kwargs):
         plan = self.__dict__.get("_plan")
         if plan is None:
             raise RuntimeError(f"{type(self).__name__}.__init__ must call super().__init__() before the layer is used.")
@@ -337,9 +379,10 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             training = arguments.get("training")
         if training is None:
             training = context.training
+        if training is not None or self._mode is None:  # otherwise layers inside have modes of their own
+            context.training = self._unsaid if training is None else training
         if training is None:
-            training = plan.training_default
-        context.training = training
+            training = self._unsaid
         if plan.takes_training and training is not None:
             kwargs = {**kwargs, "training": training} if not _given_by_position(plan, args, "training") else kwargs
             arguments["training"] = training
@@ -372,6 +415,8 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
                 self.built = True
                 outputs = self._dispatch(symbolic, args, kwargs)
             current.register_all(self, self._named_parts())
+            if self._mode is not None:
+                self._set_mode(self._mode)
         else:
             outputs = self._dispatch(symbolic, args, kwargs)
 
@@ -415,8 +460,8 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
     def _consider_fast(self, args, kwargs, training) -> None:
         """Let later calls with such inputs go straight to `call`."""
         more = [k for k in kwargs if k != "training"]
-        kind = None if more or not current.hashable_shapes else _call.kind_of(args)
-        if kind is None or masks.in_use or self._remat_mode is not None:
+        kind = None if more or not current.hashable_shapes else _call.kind_of(args, False)
+        if kind is None or masks.in_use or self._remat_mode is not None or self.hooked or _compiling():
             return
         policy = self._policy_here
         if (policy.compute_dtype != policy.variable_dtype or self.activity_regularizer is not None
@@ -425,6 +470,7 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
         if len(self._approved) >= _MOST_APPROVED:
             self._approved.clear()
         self._approved.add(kind)
+        self._approved_ranks.add(_call.kind_of(args, True))
         self._fast = True
 
     def _convert_input(self, x):
@@ -488,6 +534,8 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
             if redirect.collect_losses:
                 redirect.losses.extend(losses)
                 return
+            if isinstance(redirect, scope.StatelessScope):
+                return  # nobody asked for them, and what is computed here may not outlive a trace
             redirect = redirect.outer
         _Losses.in_use = True
         self._losses.extend(losses)
@@ -543,12 +591,12 @@ class Layer(Weights, Unquantized, Symbolic, current.Module, Operation):
 
     def save_own_variables(self, store) -> None:
         """Put the values of this layer's own variables into `store`, a mapping, under "0", "1", ..."""
-        stored.save(store, [*self._own_trainable, *self._own_non_trainable])
+        stored.save(store, self._owned())
 
     @stored.by_position
     def load_own_variables(self, store) -> None:
         """Take the values of this layer's own variables from `store`."""
-        variables = [*self._own_trainable, *self._own_non_trainable]
+        variables = self._owned()
         if len(store.keys()) != len(variables):
             if variables and not store.keys():
                 hint = "The file holds none: was the layer's state saved under another path?"

@@ -13,7 +13,7 @@ from multikeras.layers.core.input_layer import Input, InputLayer
 from multikeras.layers.input_spec import InputSpec, check
 from multikeras.layers.layer import Layer
 from multikeras.models.model import Model, flat_symbolic
-from multikeras.models.plan import Graph, Plan
+from multikeras.models.plan import BY_MODE, Graph, Plan
 from multikeras.models.revival import Revival
 from multikeras.ops import cast, expand_dims, squeeze
 
@@ -48,12 +48,22 @@ class Functional(Model):
         self._single = len(flat_inputs) == 1 and isinstance(inputs, KerasTensor)
         self._input_specs = [_spec_of(x) for x in flat_inputs]
         object.__setattr__(self, "_fitting", set())  # dtypes and shapes of single inputs that go in as they are
+        object.__setattr__(self, "_fitting_ranks", set())  # the same with ranks, for what is compiled
         self._noted_extra = False
         self._output_names = _output_names(flat_outputs)
         self.built = True
         self._build_shapes = {"input_shape": tree.map_structure(lambda x: x.shape, inputs)}
         if trainable is not None:
             self.trainable = trainable
+
+    def _was_cast(self, dtype: str) -> None:
+        super()._was_cast(dtype)
+        self._fitting.clear()
+        self._fitting_ranks.clear()
+
+    def _set_mode(self, mode: bool) -> None:
+        super()._set_mode(mode)
+        self._unsaid = self._plan.training_default
 
     @property
     def operations(self) -> list[Operation]:
@@ -85,6 +95,7 @@ class Functional(Model):
     def input_spec(self, value):
         self._input_spec = value
         self._fitting.clear()
+        self._fitting_ranks.clear()
         if value is not None:
             self._input_specs = tree.flatten(value)
 
@@ -118,20 +129,33 @@ class Functional(Model):
 
     def call(self, inputs, training=None, mask=None):
         """Run the graph."""
-        alone = type(inputs) is _NATIVE and self._single
-        flat = [inputs] if alone and (inputs.dtype, inputs.shape) in self._fitting else self._standardize(inputs)
-        if alone and flat[0] is inputs and len(self._fitting) < _MOST_FITTING:
-            self._fitting.add((inputs.dtype, inputs.shape))
+        native = type(inputs) is _NATIVE
+        if native and current.compiling():
+            fits = (inputs.dtype, inputs.ndim) in self._fitting_ranks
+        else:
+            fits = native and (inputs.dtype, inputs.shape) in self._fitting
+        if fits:
+            flat = [inputs]
+        else:
+            flat = self._standardize(inputs)
+            self._note_fitting(inputs, flat[0])
         if mask is not None:
             for x, m in zip(flat, tree.flatten(mask)):
                 if m is not None:
                     set_mask(x, m)
-        outputs = self._plan_of_calls.run(flat, training=training)
+        outputs = self._plan_of_calls.run(flat, training=BY_MODE if training is None and self._mode is not None else training)
         return (
             outputs[0]
             if isinstance(self._outputs_struct, KerasTensor)
             else tree.pack_sequence_as(self._outputs_struct, outputs)
         )
+
+    def _note_fitting(self, inputs, first) -> None:
+        """Let later inputs of this kind go in as they are, if these did."""
+        as_is = first is inputs and type(inputs) is _NATIVE and self._single
+        if as_is and len(self._fitting) < _MOST_FITTING and not current.compiling():
+            self._fitting.add((inputs.dtype, inputs.shape))
+            self._fitting_ranks.add((inputs.dtype, inputs.ndim))
 
     def _standardize(self, inputs) -> list:
         """Return the inputs in the order of `self.inputs`, with the rank and dtype these have."""

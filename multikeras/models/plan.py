@@ -80,6 +80,10 @@ class Graph:
         return depth
 
 
+BY_MODE: Any = object()
+"""In place of a `training`: each layer by the mode it was set to, by torch's `train()` and `eval()`."""
+
+
 class Plan:
     """Calls in order, each with the slots of a list of values it reads and writes."""
 
@@ -115,7 +119,7 @@ class Plan:
             if reads is None or call is not None or (told and training is not None):
                 args, kwargs = fill(values)
                 if training is not None and "training" in kwargs:
-                    kwargs["training"] = training
+                    kwargs["training"] = None if training is BY_MODE else training
                 result = operation(*args, **kwargs) if call is None else call(operation, *args, **kwargs)
                 del args, kwargs
             elif type(reads) is int:

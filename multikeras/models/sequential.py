@@ -91,6 +91,18 @@ class Sequential(Model):
         self._build_shapes = None
         self._forget_programs()
 
+    def _was_cast(self, dtype: str) -> None:
+        super()._was_cast(dtype)
+        graph = self._functional
+        for part in () if graph is None else (graph, *(x for x in graph.layers if isinstance(x, InputLayer))):
+            part._was_cast(dtype)
+
+    def _set_mode(self, mode: bool) -> None:
+        super()._set_mode(mode)
+        self._unsaid = self._plan.training_default
+        if self._functional is not None:
+            self._functional._set_mode(mode)
+
     def _rebuild(self):
         first = self._stack[0] if self._stack else None
         if isinstance(first, InputLayer) and len(self._stack) > 1:

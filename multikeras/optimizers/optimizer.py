@@ -29,7 +29,7 @@ def frozen(variable: Any) -> Any:
     return current.stop_gradient(current.read(variable.value))
 
 
-class Optimizer:
+class Optimizer(current.Saved):
     """Update variables by their gradients: subclasses define `update_step(gradient, variable, learning_rate)`.
 
     Args:
@@ -132,6 +132,7 @@ class Optimizer:
 
     def _tracked(self, variable: Variable) -> Variable:
         self._variables.append(variable)
+        current.register(self, str(len(self._variables) - 1), variable)
         return variable
 
     @property

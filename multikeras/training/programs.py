@@ -67,6 +67,7 @@ class Programs:
         self.compiled: dict[Any, Any] = {}
         self.variables: list[Any] = []
         self.changes = -1
+        self.pure = False
         self.accepted: set[Any] = set()
         """Kinds of arrays that were found to fit the model."""
         self.seconds_per_step: dict[str, float] = {}
@@ -90,7 +91,8 @@ class Programs:
         if self.changes == Tracker.changes:
             return
         self.changes, before, self.variables = Tracker.changes, self.variables, self.model.variables
-        if self.compiled and [*map(id, before)] != [*map(id, self.variables)]:
+        was_pure, self.pure = self.pure, is_pure(self.model)
+        if self.compiled and ([*map(id, before)] != [*map(id, self.variables)] or was_pure != self.pure):
             self.compiled.clear()
 
     def single(self, step: str) -> Callable:

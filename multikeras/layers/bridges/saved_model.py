@@ -40,7 +40,8 @@ class TFSMLayer(Layer):
         self._function, stores = endpoints[call_endpoint]
         self._training_function, more = endpoints[call_training_endpoint or call_endpoint]
         for store in unique([*stores, *more]):
-            self._own(_as_variable(store))
+            name = store.name.rpartition(":")[0].rpartition("/")[2] or "variable"
+            self._own(Variable.around(store, store.trainable, name))
         self.built = True
 
     def call(self, inputs, training=False, **kwargs):
@@ -63,11 +64,3 @@ def _check(name: str | None, endpoints: dict, argument: str, path: str) -> None:
     near = difflib.get_close_matches(name, endpoints, 1)
     hint = f"Did you mean {near[0]!r}?" if near else f"It has: {', '.join(sorted(endpoints)) or 'none'}."
     raise ValueError(f"TFSMLayer: The endpoint {name!r} ({argument}) is not in the SavedModel {path!r}. {hint}")
-
-
-def _as_variable(store: Any) -> Variable:
-    """Return a Variable that writes to a variable which is there already."""
-    name = store.name.rpartition(":")[0].rpartition("/")[2] or "variable"
-    variable = Variable(current.read(store), trainable=store.trainable, name=name)
-    variable._store = store
-    return variable

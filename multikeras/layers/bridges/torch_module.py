@@ -6,6 +6,7 @@ from typing import Any
 from multikeras.backend import current
 from multikeras.core import serialization
 from multikeras.core.variable import Variable
+from multikeras.layers._call import calls
 from multikeras.layers.bridges import need
 from multikeras.layers.layer import Layer
 
@@ -33,14 +34,38 @@ class TorchModuleWrapper(Layer):
         self.output_shape = output_shape
         current.register(self, "module", module)
         for path, parameter in module.named_parameters():
-            variable = Variable(parameter, trainable=parameter.requires_grad, name=path.replace(".", "_"))
-            variable._store = parameter  # the module and the layer write to one tensor
-            self._own(variable)
+            self._own(Variable.around(parameter, parameter.requires_grad, path.replace(".", "_")))
         self.built = True
 
     def call(self, *args, training=None, **kwargs):
         self.module.train(training is not False)
         return self.module(*args, **kwargs)
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name.startswith("_"):
+                raise
+            return getattr(self._inside(), name)
+
+    def __getitem__(self, key):
+        return self._inside()[key]
+
+    def __iter__(self):
+        return iter(self._inside())
+
+    def __len__(self):
+        return len(self.module)
+
+    def __bool__(self):
+        return True
+
+    def _inside(self) -> Any:
+        """Return the module, whose parts the layer around it uses, in the mode of the call that goes on."""
+        if calls.context is not None:
+            self.module.train((self._unsaid if calls.context.training is None else calls.context.training) is not False)
+        return self.module
 
     def compute_output_shape(self, input_shape):
         return super().compute_output_shape(input_shape) if self.output_shape is None else tuple(self.output_shape)

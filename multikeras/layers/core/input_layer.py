@@ -69,6 +69,9 @@ class InputLayer(Layer):
         """The dtype of the data."""
         return self._dtype
 
+    def _was_cast(self, dtype: str) -> None:
+        self._dtype = self._inbound_nodes[0].outputs[0].dtype = dtype
+
     def get_config(self) -> dict:
         names = ("batch_shape", "dtype", "sparse", "ragged", "name", "optional")
         return {name: getattr(self, name) for name in names}

@@ -82,9 +82,10 @@ class RNN(Layer):
                     f"{sequences_shape}."
                 )
             states = self.get_initial_state(sequences_shape[0])
-            self.states = tree.map_structure(
+            states = tree.map_structure(
                 lambda s: Variable(s, trainable=False, dtype=self.variable_dtype, name="rnn_state"), states
             )
+            object.__setattr__(self, "states", states)  # no weights
 
     def get_initial_state(self, batch_size):
         """Return the first states of a batch: what the cell says, else zeros."""
