@@ -43,6 +43,11 @@ class _State(threading.local):
 state = _State()
 
 
+_OF_TENSORS = frozenset((
+    "data_ptr", "detach", "device", "dim", "grad_fn", "is_leaf", "is_meta", "nelement", "numel", "register_hook", "size",
+))  # fmt: skip
+
+
 def _of_store(name):
     return property(lambda self: getattr(self._store, name), lambda self, value: setattr(self._store, name, value))
 
@@ -68,7 +73,8 @@ class VariableBase:
     grad, data, requires_grad = map(_of_store, ("grad", "data", "requires_grad"))
 
     def __getattr__(self, name):
-        if name.startswith("_") or not hasattr(torch.Tensor, name):
+        # Not `min` and the like, which numpy would call in its own way.
+        if name not in _OF_TENSORS and not (name.endswith("_") and name[0] != "_" and hasattr(torch.Tensor, name)):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self._store, name)
 

@@ -333,6 +333,8 @@ def test_requires_grad_and_trainable_are_one(kind):
     assert not any(p.requires_grad for p in layer.parameters())
     layer.trainable = True
     layer.kernel.requires_grad = False
+    assert layer.kernel.device.type == "cpu"
+    assert np.min(layer.kernel) == layer.kernel.numpy().min()
     assert not layer.kernel.trainable
     assert len(model.trainable_variables) == count - 1
     model.compile("sgd", "mse")
