@@ -43,7 +43,7 @@ OPTIMIZERS: dict[str, Callable] = {
     "SGD": lambda k: k.optimizers.SGD(1e-2),
     "SGD momentum": lambda k: k.optimizers.SGD(1e-2, momentum=0.9),
     **{n: (lambda k, n=n: getattr(k.optimizers, n)(1e-3)) for n in
-       "Adam AdamW RMSprop Adagrad Adadelta Adamax Nadam Lion".split()},
+       "Adam AdamW RMSprop Adagrad Adadelta Adamax Nadam Lion Lamb Ftrl Adafactor Muon ScheduleFreeAdamW".split()},
 }  # fmt: skip
 _WEIGHTS = [(256, 256), (256,)] * 4 + [(256, 10), (10,)]
 

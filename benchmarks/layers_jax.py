@@ -212,8 +212,59 @@ def _nadam(w, g, s, t):
     return w - 1e-3 * ahead / (jnp.sqrt(v / (1 - 0.999**count)) + 1e-7), (m, v)
 
 
+def _lamb(w, g, s, t):
+    m, v = 0.9 * s[0] + 0.1 * g, 0.999 * s[1] + 0.001 * g * g
+    u = m / (1 - 0.9**t) / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-7)
+    size, norm = jnp.linalg.norm(w), jnp.linalg.norm(u)
+    return w - 1e-3 * jnp.where((size > 0) & (norm > 0), size / norm, 1.0) * u, (m, v)
+
+
+def _ftrl(w, g, s, t):
+    n = s[0] + g * g
+    z = s[1] + g - (jnp.sqrt(n) - jnp.sqrt(s[0])) / 1e-3 * w
+    return -z * 1e-3 / jnp.sqrt(n), (n, z)
+
+
+def _adafactor(w, g, s, t):
+    keep, square = 1 - t**-0.8, g * g + 1e-30
+    if w.ndim < 2:
+        v = keep * s[0] + (1 - keep) * square
+        s = v, s[1]
+    else:
+        rows = keep * s[0][:, 0] + (1 - keep) * square.mean(-1)
+        columns = keep * s[1][0] + (1 - keep) * square.mean(-2)
+        v = (rows / rows.mean())[:, None] * columns
+        s = rows[:, None], columns[None]
+    u = g * jax.lax.rsqrt(v)
+    u = u / jnp.maximum(1, jnp.sqrt(jnp.mean(u * u)))
+    return w - jnp.maximum(1e-3, jnp.sqrt(jnp.mean(w * w))) * jnp.minimum(1e-3, jax.lax.rsqrt(t)) * u, s
+
+
+def _muon(w, g, s, t):
+    if w.ndim < 2:
+        return _adam(w, g, s, t, 0.004)
+    m = 0.95 * s[0] + g
+    x = g + 0.95 * m
+    x = x / (jnp.linalg.norm(x) + 1e-7)
+    x = x.T if w.shape[0] > w.shape[1] else x
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    x = x.T if w.shape[0] > w.shape[1] else x
+    return w * (1 - 4e-6) - 1e-3 * 0.2 * max(w.shape) ** 0.5 * x, (m, s[1])
+
+
+def _schedule_free(w, g, s, t):
+    v = 0.999 * s[1] + 0.001 * g * g
+    z = s[0] - 1e-3 * g / (jnp.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    x = (w - 0.1 * s[0]) / 0.9
+    x = x + (z - x) / t
+    return 0.1 * z + 0.9 * x, (z, v)
+
+
 OPTIMIZERS = {
     "SGD": lambda w, g, s, t: (w - 1e-2 * g, s), "SGD momentum": _momentum, "Adam": _adam,
     "AdamW": lambda w, g, s, t: _adam(w, g, s, t, 0.004), "RMSprop": _rmsprop, "Adagrad": _adagrad, "Lion": _lion,
+    "Lamb": _lamb, "Ftrl": _ftrl, "Adafactor": _adafactor, "Muon": _muon, "ScheduleFreeAdamW": _schedule_free,
     "Adadelta": _adadelta, "Adamax": _adamax, "Nadam": (_nadam, _next_momentum, (jnp.float32(3), jnp.float32(0.1))),
 }  # fmt: skip

@@ -193,8 +193,58 @@ def _nadam(w, g, m, v, t):
     w.assign_sub((old * mean + new * g) / (tf.sqrt(unbias * square) + 1e-7))
 
 
+def _lamb(w, g, m, v, t):
+    mean, square = m.assign(0.9 * m + 0.1 * g), v.assign(0.999 * v + 0.001 * g * g)
+    u = mean / (1 - tf.pow(0.9, t)) / (tf.sqrt(square / (1 - tf.pow(0.999, t))) + 1e-7)
+    size, norm = tf.norm(w), tf.norm(u)
+    w.assign_sub(1e-3 * tf.where((size > 0) & (norm > 0), size / norm, 1.0) * u)
+
+
+def _ftrl(w, g, n, z, t):
+    tf.raw_ops.ResourceApplyFtrl(
+        var=w.handle, accum=n.handle, linear=z.handle, grad=g, lr=1e-3, l1=0.0, l2=0.0, lr_power=-0.5
+    )
+
+
+def _adafactor(w, g, a, b, t):
+    keep, square = 1 - tf.pow(t, -0.8), g * g + 1e-30
+    if w.shape.rank < 2:
+        v = a.assign(keep * a + (1 - keep) * square)
+    else:
+        rows, columns = keep * a[:, 0] + (1 - keep) * tf.reduce_mean(square, -1), keep * b[0] + (1 - keep) * tf.reduce_mean(square, -2)
+        a[:, 0].assign(rows)
+        b[0].assign(columns)
+        v = (rows / tf.reduce_mean(rows))[:, None] * columns
+    u = g * tf.math.rsqrt(v)
+    u = u / tf.maximum(1.0, tf.sqrt(tf.reduce_mean(u * u)))
+    w.assign_sub(tf.maximum(1e-3, tf.sqrt(tf.reduce_mean(w * w))) * tf.minimum(1e-3, tf.math.rsqrt(t)) * u)
+
+
+def _muon(w, g, m, v, t):
+    if w.shape.rank < 2:
+        return _adamw(w, g, m, v, t)
+    x = g + 0.95 * m.assign(0.95 * m + g)
+    x = x / (tf.norm(x) + 1e-7)
+    tall = w.shape[0] > w.shape[1]
+    x = tf.transpose(x) if tall else x
+    for _ in range(5):
+        a = tf.matmul(x, x, transpose_b=True)
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    x = tf.transpose(x) if tall else x
+    w.assign(w * (1 - 4e-6) - 1e-3 * 0.2 * max(w.shape) ** 0.5 * x)
+    return None
+
+
+def _schedule_free(w, g, z, v, t):
+    square = v.assign(0.999 * v + 0.001 * g * g)
+    x = (w - 0.1 * z) / 0.9
+    new = z.assign_sub(1e-3 * g / (tf.sqrt(square / (1 - tf.pow(0.999, t))) + 1e-8))
+    w.assign(0.1 * new + 0.9 * (x + (new - x) / t))
+
+
 OPTIMIZERS = {
     "SGD": lambda w, g, m, v, t: w.assign_sub(1e-2 * g), "SGD momentum": _momentum, "Adam": _adam, "AdamW": _adamw,
     "RMSprop": _rmsprop, "Adagrad": _adagrad, "Lion": _lion,
+    "Lamb": _lamb, "Ftrl": _ftrl, "Adafactor": _adafactor, "Muon": _muon, "ScheduleFreeAdamW": _schedule_free,
     "Adadelta": _adadelta, "Adamax": _adamax, "Nadam": (_nadam, _momentums),
 }  # fmt: skip

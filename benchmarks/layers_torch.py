@@ -84,27 +84,100 @@ def own_optimizer(make, weights):
     return make(parameters).step
 
 
-class _Lion(torch.optim.Optimizer):
-    """Lion, which torch has not, in as few calls as it takes."""
+class _Own(torch.optim.Optimizer):
+    """What torch has not, in as few calls as it takes: subclasses define `update(parameters, gradients, slots, t)`."""
 
     def __init__(self, parameters):
         super().__init__(parameters, {"lr": 1e-3})
+        self.count = 0
         for p in parameters:
-            self.state[p]["mean"] = torch.zeros_like(p)
+            self.state[p]["slots"] = [torch.zeros_like(p) for _ in range(2)]
 
     @torch.no_grad()
     def step(self):
+        self.count += 1
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
-            gradients, means = [p.grad for p in parameters], [self.state[p]["mean"] for p in parameters]
-            steps = torch._foreach_lerp(means, gradients, 0.1)
-            torch._foreach_sign_(steps)
-            torch._foreach_add_(parameters, steps, alpha=-group["lr"])
-            torch._foreach_lerp_(means, gradients, 0.01)
+            slots = zip(*(self.state[p]["slots"] for p in parameters))
+            self.update(parameters, [p.grad for p in parameters], *map(list, slots), group["lr"])
+
+
+class _Lion(_Own):
+    def update(self, parameters, gradients, means, _, lr):
+        steps = torch._foreach_lerp(means, gradients, 0.1)
+        torch._foreach_sign_(steps)
+        torch._foreach_add_(parameters, steps, alpha=-lr)
+        torch._foreach_lerp_(means, gradients, 0.01)
+
+
+class _Lamb(_Own):
+    def update(self, parameters, gradients, means, squares, lr):
+        torch._foreach_lerp_(means, gradients, 0.1)
+        torch._foreach_mul_(squares, 0.999)
+        torch._foreach_addcmul_(squares, gradients, gradients, 0.001)
+        roots = torch._foreach_div(squares, 1 - 0.999**self.count)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, 1e-7)
+        steps = torch._foreach_div(means, 1 - 0.9**self.count)
+        torch._foreach_div_(steps, roots)
+        sizes, norms = torch.stack(torch._foreach_norm(parameters)), torch.stack(torch._foreach_norm(steps))
+        trust = torch.where((sizes > 0) & (norms > 0), sizes / norms, 1.0)
+        torch._foreach_mul_(steps, list((trust * -lr).unbind()))
+        torch._foreach_add_(parameters, steps)
+
+
+class _Ftrl(_Own):
+    def update(self, parameters, gradients, totals, linears, lr):
+        before = torch._foreach_sqrt(totals)
+        torch._foreach_addcmul_(totals, gradients, gradients)
+        roots = torch._foreach_sqrt(totals)
+        torch._foreach_sub_(before, roots)
+        torch._foreach_add_(linears, gradients)
+        torch._foreach_addcmul_(linears, before, parameters, 1 / lr)
+        steps = torch._foreach_div(linears, roots)
+        torch._foreach_mul_(steps, -lr)
+        torch._foreach_copy_(parameters, steps)
+
+
+class _ScheduleFree(_Own):
+    def update(self, parameters, gradients, iterates, squares, lr):
+        torch._foreach_mul_(squares, 0.999)
+        torch._foreach_addcmul_(squares, gradients, gradients, 0.001)
+        roots = torch._foreach_div(squares, 1 - 0.999**self.count)
+        torch._foreach_sqrt_(roots)
+        torch._foreach_add_(roots, 1e-8)
+        # The average, of which the variable holds 0.9.
+        torch._foreach_add_(parameters, iterates, alpha=-0.1)
+        torch._foreach_addcdiv_(iterates, gradients, roots, -lr)
+        torch._foreach_mul_(parameters, 1 - 1 / self.count)
+        torch._foreach_add_(parameters, iterates, alpha=0.1 + 0.9 / self.count)
+
+
+class _Muon(_Own):
+    """As torch's, which rounds to bfloat16 and takes matrices only."""
+
+    def update(self, parameters, gradients, means, squares, lr):
+        for p, g, m, v in zip(parameters, gradients, means, squares):
+            p.mul_(1 - 0.004 * lr)
+            if p.ndim < 2:
+                m.lerp_(g, 0.1)
+                v.mul_(0.999).addcmul_(g, g, value=0.001)
+                unbias = [1 - beta**self.count for beta in (0.9, 0.999)]
+                p.addcdiv_(m, v.sqrt().add_(1e-7), value=-lr * unbias[1] ** 0.5 / unbias[0])
+                continue
+            m.mul_(0.95).add_(g)
+            x = torch.add(g, m, alpha=0.95)
+            x = x / (x.norm() + 1e-7)
+            x = x.t() if p.shape[0] > p.shape[1] else x
+            for _ in range(5):
+                a = x @ x.t()
+                x = torch.addmm(x, torch.addmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+            p.add_(x.t() if p.shape[0] > p.shape[1] else x, alpha=-lr * 0.2 * max(p.shape) ** 0.5)
 
 
 OPTIMIZERS = {
     "SGD": lambda p: torch.optim.SGD(p, 1e-2), "SGD momentum": lambda p: torch.optim.SGD(p, 1e-2, momentum=0.9),
     **{n: (lambda p, n=n: getattr(torch.optim, n)(p, 1e-3)) for n in "Adam AdamW RMSprop Adagrad Adadelta Adamax".split()},
-    "Nadam": lambda p: torch.optim.NAdam(p, 1e-3), "Lion": _Lion,
+    "Nadam": lambda p: torch.optim.NAdam(p, 1e-3), "Lion": _Lion, "Lamb": _Lamb, "Ftrl": _Ftrl,
+    "Adafactor": lambda p: torch.optim.Adafactor(p, 1e-3), "ScheduleFreeAdamW": _ScheduleFree, "Muon": _Muon,
 }  # fmt: skip

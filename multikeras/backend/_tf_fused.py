@@ -369,5 +369,18 @@ class TensorFlowFused(TensorFlowRecurrent):
             )  # fmt: skip
         return None
 
+    def ftrl_step(self, gradients, variables, accumulators, linears, learning_rate, power, l1, l2, shrinkage, beta):
+        if not _in_place((*variables, *linears)):
+            return super().ftrl_step(
+                gradients, variables, accumulators, linears, learning_rate, power, l1, l2, shrinkage, beta
+            )
+        for g, v, a, z in zip(gradients, variables, accumulators, linears):
+            rate = self.cast(learning_rate, v.dtype)
+            R.ResourceApplyFtrlV2(
+                var=v.store.handle, accum=a.store.handle, linear=z.store.handle, grad=g, lr=rate, l1=l1, l2=l2 + beta / (2 * rate),
+                l2_shrinkage=shrinkage, lr_power=power,
+            )  # fmt: skip
+        return None
+
 
 BACKEND = TensorFlowFused

@@ -140,13 +140,20 @@ def _roots(squares, epsilon):
     return roots
 
 
-def _off(stores, steps, rate):
-    """Take `steps` times `rate`, a scalar tensor, off the stores; the steps may be written."""
+def _unbiased_roots(squares, share, t, epsilon):
+    """Return a scalar tensor and what, divided by it, is the roots of unbiased running means `squares` plus `epsilon`."""
+    root = torch.sqrt(1 - share**t)
+    roots = torch._foreach_sqrt(squares)
+    torch._foreach_add_(roots, [root * epsilon] * len(roots))  # a single tensor's number would leave the device
+    return root, roots
+
+
+def _on(stores, steps, rate):
+    """Add `steps` times `rate`, a scalar tensor, to the stores."""
     if stores[0].is_cpu:
-        torch._foreach_addcmul_(stores, steps, [-rate] * len(stores))
-        return
-    torch._foreach_mul_(steps, rate)
-    torch._foreach_sub_(stores, steps)
+        torch._foreach_addcmul_(stores, steps, [rate] * len(stores))
+    else:
+        torch._foreach_add_(stores, torch._foreach_mul(steps, rate))
 
 
 class TorchFused(TorchBackend):
@@ -507,7 +514,7 @@ class TorchFused(TorchBackend):
             torch._foreach_div_(steps, _roots(squares, epsilon))
             torch._foreach_mul_(steps, gradients)
             _running(deltas, steps, rho)
-            _off(_stores(variables), steps, learning_rate)
+            _on(_stores(variables), steps, -learning_rate)
         return None
 
     def adamax_step(self, gradients, variables, momentums, norms, iterations, learning_rate, beta_1, beta_2, epsilon):
@@ -536,11 +543,9 @@ class TorchFused(TorchBackend):
             now, then = (beta_1 * (1 - 0.5 * 0.96**step) for step in (t, t + 1))
             torch._foreach_lerp_(means, gradients, 1 - beta_1)
             _running(squares, gradients, beta_2)
-            roots = torch._foreach_div(squares, 1 - beta_2**t)
-            torch._foreach_sqrt_(roots)
-            torch._foreach_add_(roots, epsilon)
-            _down(stores, means, roots, learning_rate * then / (1 - product * then))
-            _down(stores, gradients, roots, learning_rate * (1 - now) / (1 - product))
+            root, roots = _unbiased_roots(squares, beta_2, t, epsilon)
+            _down(stores, means, roots, learning_rate * root * then / (1 - product * then))
+            _down(stores, gradients, roots, learning_rate * root * (1 - now) / (1 - product))
         return None
 
     def lion_step(self, gradients, variables, momentums, learning_rate, beta_1, beta_2):
@@ -550,8 +555,88 @@ class TorchFused(TorchBackend):
         with torch.no_grad():
             steps = torch._foreach_lerp(means, gradients, 1 - beta_1)
             torch._foreach_sign_(steps)
-            _off(_stores(variables), steps, learning_rate)
+            _on(_stores(variables), steps, -learning_rate)
             torch._foreach_lerp_(means, gradients, 1 - beta_2)
+        return None
+
+    def lamb_step(self, gradients, variables, momentums, velocities, iterations, learning_rate, beta_1, beta_2, epsilon):
+        if not _in_place(variables):
+            return super().lamb_step(
+                gradients, variables, momentums, velocities, iterations, learning_rate, beta_1, beta_2, epsilon
+            )
+        stores, means, squares = _stores(variables), _stores(momentums), _stores(velocities)
+        with torch.no_grad():
+            t = iterations.to(learning_rate.dtype) + 1
+            torch._foreach_lerp_(means, gradients, 1 - beta_1)
+            _running(squares, gradients, beta_2)
+            root, roots = _unbiased_roots(squares, beta_2, t, epsilon)
+            steps, unbias = torch._foreach_div(means, roots), root / (1 - beta_1**t)
+            sizes, norms = (torch.stack(torch._foreach_norm(x)) for x in (stores, steps))
+            trust = torch.where((sizes > 0) & (norms > 0), sizes / norms, unbias)
+            torch._foreach_mul_(steps, (trust * learning_rate).unbind())
+            torch._foreach_sub_(stores, steps)
+        return None
+
+    def ftrl_step(self, gradients, variables, accumulators, linears, learning_rate, power, l1, l2, shrinkage, beta):
+        if not _in_place(variables) or power != -0.5 or l1 or shrinkage:
+            return super().ftrl_step(
+                gradients, variables, accumulators, linears, learning_rate, power, l1, l2, shrinkage, beta
+            )
+        stores, totals, linears = _stores(variables), _stores(accumulators), _stores(linears)
+        with torch.no_grad():
+            before = torch._foreach_sqrt(totals)
+            torch._foreach_addcmul_(totals, gradients, gradients)
+            roots = torch._foreach_sqrt(totals)
+            torch._foreach_sub_(before, roots)
+            torch._foreach_mul_(before, 1 / learning_rate)
+            torch._foreach_add_(linears, gradients)
+            torch._foreach_addcmul_(linears, before, stores)
+            if beta or l2:
+                torch._foreach_add_(roots, [beta + 2 * l2 * learning_rate] * len(roots))
+            steps = torch._foreach_div(linears, roots)
+            torch._foreach_mul_(steps, -learning_rate)
+            torch._foreach_copy_(stores, steps)
+        return None
+
+    def schedule_free_step(self, gradients, variables, iterates, velocities, iterations, learning_rate, beta_1, beta_2,
+                           epsilon):  # fmt: skip
+        if not _in_place(variables):
+            return super().schedule_free_step(
+                gradients, variables, iterates, velocities, iterations, learning_rate, beta_1, beta_2, epsilon
+            )
+        stores, iterates, squares = _stores(variables), _stores(iterates), _stores(velocities)
+        with torch.no_grad():
+            t = iterations.to(learning_rate.dtype) + 1
+            _running(squares, gradients, beta_2)
+            torch._foreach_add_(stores, iterates, alpha=beta_1 - 1)
+            root, roots = _unbiased_roots(squares, beta_2, t, epsilon)
+            _down(iterates, gradients, roots, learning_rate * root)
+            torch._foreach_mul_(stores, 1 - 1 / t)
+            _on(stores, iterates, (1 - beta_1) + beta_1 / t)
+        return None
+
+    def adafactor_step(self, gradients, variables, rows, columns, squares, iterations, learning_rate, decay, epsilon_1,
+                       epsilon_2, threshold, relative):  # fmt: skip
+        if not _in_place(variables):
+            return super().adafactor_step(
+                gradients, variables, rows, columns, squares, iterations, learning_rate, decay, epsilon_1, epsilon_2,
+                threshold, relative,
+            )  # fmt: skip
+        with torch.no_grad():
+            t = iterations.to(learning_rate.dtype) + 1
+            new = t**decay
+            rate = torch.minimum(learning_rate, t.rsqrt()) if relative else learning_rate
+            for g, v, row, column, s in zip(gradients, *map(_stores, (variables, rows, columns, squares))):
+                if v.ndim < 2:
+                    s.lerp_(g * g + epsilon_1, new)
+                else:
+                    for slot, axis in ((row, -1), (column, -2)):  # a norm takes no room for squares
+                        mean = torch.linalg.vector_norm(g, dim=axis).square_().div_(g.shape[axis])
+                        slot.lerp_(mean.add_(epsilon_1), new)
+                    torch.mul((row / row.mean(-1, keepdim=True)).unsqueeze(-1), column.unsqueeze(-2), out=s)
+                step = torch.rsqrt(s).mul_(g)
+                size, norm = (torch.linalg.vector_norm(x) / math.sqrt(x.numel()) for x in (v, step))
+                v.addcmul_(step, rate * size.clamp_(min=epsilon_2) / (norm / threshold).clamp_(min=1), value=-1)
         return None
 
 

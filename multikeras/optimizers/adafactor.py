@@ -1,14 +1,9 @@
 """Adafactor."""
 
-from typing import Any
-
 from multikeras import ops
+from multikeras.backend import current
 from multikeras.core.variable import Variable
-from multikeras.optimizers.optimizer import Optimizer, frozen
-
-
-def _rms(x: Any) -> Any:
-    return ops.sqrt(ops.mean(ops.square(x)))
+from multikeras.optimizers.optimizer import Optimizer
 
 
 class Adafactor(Optimizer):
@@ -55,27 +50,10 @@ class Adafactor(Optimizer):
                 self._columns.append(self.add_variable((*v.shape[:-2], v.shape[-1]), dtype=v.dtype, name=v.name))
             self._squares.append(self.add_variable_from_reference(v, "velocity"))
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        rows, columns, squares = self._rows[index], self._columns[index], self._squares[index]
-        step = ops.cast(self.iterations, variable.dtype) + 1
-        rate = ops.cast(learning_rate, variable.dtype)
-        if self.relative_step:
-            rate = ops.minimum(rate, 1 / ops.sqrt(step))
-        share = 1 - ops.power(step, self.beta_2_decay)
-        new = ops.square(gradient) + self.epsilon_1
-
-        def mean(slot, new):
-            slot.assign(share * frozen(slot) + (1 - share) * new)
-            return frozen(slot)
-
-        if len(variable.shape) < 2:
-            mean(squares, new)
-        else:
-            row, column = mean(rows, ops.mean(new, axis=-1)), mean(columns, ops.mean(new, axis=-2))
-            row = row / ops.mean(row, axis=-1, keepdims=True)
-            squares.assign(ops.expand_dims(row, -1) * ops.expand_dims(column, -2))
-        down = gradient / ops.sqrt(frozen(squares))
-        down = down / ops.maximum(_rms(down) / self.clip_threshold, 1.0)
-        size = ops.maximum(_rms(frozen(variable)), self.epsilon_2)
-        self.assign_sub(variable, size * rate * down)
+    def update_all(self, gradients, variables, learning_rate):
+        iterations = ops.convert_to_tensor(self.iterations)
+        rows, columns, squares = (self.slots(slots, variables) for slots in (self._rows, self._columns, self._squares))
+        current.adafactor_step(
+            gradients, variables, rows, columns, squares, iterations, learning_rate, self.beta_2_decay, self.epsilon_1,
+            self.epsilon_2, self.clip_threshold, self.relative_step,
+        )  # fmt: skip

@@ -69,11 +69,6 @@ class Adadelta(Optimizer):
         self.update_all([grad], [variable], learning_rate)
 
 
-def _mean_unbiased(slot: Any, new: Any, share: float, step: Any) -> Any:
-    """Move the running mean `slot` towards `new` and return it divided by its expectation for constant input."""
-    return rules.moved(current, slot, new, share) / ops.cast(rules.bias(current, share, step), slot.dtype)
-
-
 class _Moments(Optimizer):
     """Keep running means of gradients and of their squares."""
 
@@ -98,12 +93,6 @@ class _Moments(Optimizer):
     def _shares(self) -> tuple[float, float, float]:
         return self.beta_1, self.beta_2, self.epsilon
 
-    def _state(self, variable: Any) -> tuple[Any, Any, Any]:
-        """Return both slots of a variable and the number of this update."""
-        index = self._get_variable_index(variable)
-        step = rules.count(current, ops.convert_to_tensor(self.iterations), variable.dtype)
-        return self._momentums[index], self._velocities[index], step
-
 
 class Adamax(_Moments):
     """Use Adam with the largest recent gradient instead of the mean square (Kingma and Ba, 2014).
@@ -123,14 +112,8 @@ class Lamb(_Moments):
     Arguments are those of `Adam` without `amsgrad`.
     """
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        momentum, velocity, step = self._state(variable)
-        mean = _mean_unbiased(momentum, gradient, self.beta_1, step)
-        square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
-        direction = mean / (ops.sqrt(square) + self.epsilon)
-        size, norm = (ops.sqrt(ops.sum(ops.square(x))) for x in (frozen(variable), direction))
-        trust = ops.where(ops.logical_and(size > 0, norm > 0), ops.divide_no_nan(size, norm), ops.ones_like(size))
-        self.assign_sub(variable, ops.cast(learning_rate, variable.dtype) * trust * direction)
+    def update_all(self, gradients, variables, learning_rate):
+        current.lamb_step(gradients, variables, *self._all_state(variables), learning_rate, *self._shares())
 
 
 class Nadam(_Moments):
@@ -236,18 +219,12 @@ class Ftrl(Optimizer):
             var_list, ["accumulator", "linear"], [start, "zeros"]
         )
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        accumulator, linear = self._accumulators[index], self._linears[index]
-        rate, value, old = ops.cast(learning_rate, variable.dtype), frozen(variable), frozen(accumulator)
-        new, power = old + gradient * gradient, -self.learning_rate_power
-        shrunk = gradient + 2 * self.l2_shrinkage_regularization_strength * value
-        z = frozen(linear) + shrunk - (new**power - old**power) / rate * value
-        curvature = new**power / rate + 2 * self.l2_regularization_strength + self.beta / rate
-        limit = self.l1_regularization_strength
-        self.assign(variable, (ops.clip(z, -limit, limit) - z) / curvature)
-        linear.assign(z)
-        accumulator.assign(new)
+    def update_all(self, gradients, variables, learning_rate):
+        accumulators, linears = self.slots(self._accumulators, variables), self.slots(self._linears, variables)
+        strengths = self.l1_regularization_strength, self.l2_regularization_strength, self.l2_shrinkage_regularization_strength
+        current.ftrl_step(
+            gradients, variables, accumulators, linears, learning_rate, self.learning_rate_power, *strengths, self.beta
+        )
 
 
 class ScheduleFreeAdamW(_Moments):
@@ -275,15 +252,9 @@ class ScheduleFreeAdamW(_Moments):
         for iterate, variable in zip(self._momentums, var_list):
             iterate.assign(frozen(variable))
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        iterate, velocity, step = self._state(variable)
-        rate = ops.cast(learning_rate, variable.dtype)
+    def update_all(self, gradients, variables, learning_rate):
+        iterates, velocities, iterations = self._all_state(variables)
         if self.warmup_steps:
-            rate = rate * ops.cast(ops.minimum(step / self.warmup_steps, 1.0), variable.dtype)
-        square = _mean_unbiased(velocity, gradient * gradient, self.beta_2, step)
-        old = frozen(iterate)
-        new = old - rate * gradient / (ops.sqrt(square) + self.epsilon)
-        average = (frozen(variable) - (1 - self.beta_1) * old) / self.beta_1
-        average = average + (new - average) / ops.cast(step, variable.dtype)
-        iterate.assign(new)
-        self.assign(variable, (1 - self.beta_1) * new + self.beta_1 * average)
+            done = ops.cast(iterations + 1, learning_rate.dtype) / self.warmup_steps
+            learning_rate = learning_rate * ops.minimum(done, 1.0)
+        current.schedule_free_step(gradients, variables, iterates, velocities, iterations, learning_rate, *self._shares())

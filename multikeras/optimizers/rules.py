@@ -222,6 +222,122 @@ def lion_step(
         momentum.assign(m * beta_2 + g * (1 - beta_2))
 
 
+@rule
+def lamb_step(
+    B,
+    gradients: Sequence,
+    variables: Variables,
+    momentums: Variables,
+    velocities: Variables,
+    iterations: Any,
+    learning_rate: Any,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Go in Adam's direction, as far as the norm of each variable says (You et al., 2019)."""
+    for g, v, momentum, velocity in zip(gradients, variables, momentums, velocities):
+        t = count(B, iterations, v.dtype)
+        root = B.sqrt(bias(B, beta_2, t))
+        unbias = B.cast(root / bias(B, beta_1, t), v.dtype)
+        m, s = moved(B, momentum, g, beta_1), moved(B, velocity, g * g, beta_2)
+        step = m / (B.sqrt(s) + B.cast(root * epsilon, v.dtype))  # times `unbias`, which the norm cancels
+        size, norm = (B.sqrt(B.sum(x * x)) for x in (value(B, v), step))
+        trust = B.where(B.bitwise_and(size > 0, norm > 0), B.divide_no_nan(size, norm), unbias)
+        B.step_down(v, step * (trust * B.cast(learning_rate, v.dtype)))
+
+
+@rule
+def ftrl_step(
+    B,
+    gradients: Sequence,
+    variables: Variables,
+    accumulators: Variables,
+    linears: Variables,
+    learning_rate: Any,
+    power: float,
+    l1: float,
+    l2: float,
+    shrinkage: float,
+    beta: float,
+) -> None:
+    """Go where the sum of linearized losses and penalties is least (McMahan et al., 2013); `power`: of sums in the rate."""
+    for g, v, accumulator, linear in zip(gradients, variables, accumulators, linears):
+        rate, w, old = B.cast(learning_rate, v.dtype), value(B, v), value(B, accumulator)
+        new = old + g * g
+        before, after = (B.sqrt(x) if power == -0.5 else x**-power for x in (old, new))
+        z = value(B, linear) + (g + w * (2 * shrinkage) if shrinkage else g) - (after - before) * (1 / rate) * w
+        linear.assign(z)
+        accumulator.assign(new)
+        down = z - B.clip(z, -l1, l1) if l1 else z
+        v.assign(down * -rate / (after + (beta + 2 * l2 * rate) if beta or l2 else after))
+
+
+@rule
+def schedule_free_step(
+    B,
+    gradients: Sequence,
+    variables: Variables,
+    iterates: Variables,
+    velocities: Variables,
+    iterations: Any,
+    learning_rate: Any,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Move iterates as Adam does without momentum, and variables, between these and their average (Defazio et al., 2024)."""
+    for g, v, iterate, velocity in zip(gradients, variables, iterates, velocities):
+        t = count(B, iterations, v.dtype)
+        root = B.cast(B.sqrt(bias(B, beta_2, t)), v.dtype)
+        s, old = moved(B, velocity, g * g, beta_2), value(B, iterate)
+        new = old - g * (root * B.cast(learning_rate, v.dtype)) / (B.sqrt(s) + root * epsilon)
+        iterate.assign(new)
+        # The average keeps 1 - 1 / t of itself: so does its part in the variable.
+        average = (value(B, v) - old * (1 - beta_1)) * B.cast(1 - 1 / t, v.dtype)
+        v.assign(average + new * B.cast((1 - beta_1) + beta_1 / t, v.dtype))
+
+
+@rule
+def adafactor_step(
+    B,
+    gradients: Sequence,
+    variables: Variables,
+    rows: Variables,
+    columns: Variables,
+    squares: Variables,
+    iterations: Any,
+    learning_rate: Any,
+    decay: float,
+    epsilon_1: float,
+    epsilon_2: float,
+    threshold: float,
+    relative: bool,
+) -> None:
+    """Go down gradients over the root of mean squares, those of matrices known by row and column (Shazeer and Stern, 2018)."""
+    for g, v, row, column, square in zip(gradients, variables, rows, columns, squares):
+        t = count(B, iterations, v.dtype)
+        share = B.cast(B.power(t, B.full((), decay, B.dtype(t))), v.dtype)
+        rate = B.cast(B.minimum(B.cast(learning_rate, B.dtype(t)), B.rsqrt(t)) if relative else learning_rate, v.dtype)
+
+        def mean(slot, new, share=share):
+            mean = value(B, slot)
+            mean = mean + (new + epsilon_1 - mean) * share
+            slot.assign(mean)
+            return mean
+
+        if len(v.shape) < 2:
+            step = g * B.rsqrt(mean(square, g * g))
+        else:
+            r, c = mean(row, B.mean(g * g, -1)), mean(column, B.mean(g * g, -2))
+            r, c = B.expand_dims(r / B.mean(r, -1, keepdims=True), -1), B.expand_dims(c, -2)
+            square.assign(r * c)
+            step = g * B.rsqrt(r) * B.rsqrt(c)
+        size, norm = (B.sqrt(B.mean(x * x)) for x in (value(B, v), step))
+        B.step_down(v, step * (rate * B.maximum(size, B.full((), epsilon_2, v.dtype))
+                               / B.maximum(norm / threshold, B.ones_like(norm))))  # fmt: skip
+
+
 def nadam_momentum(B: Backend, beta_1: float, step: Any) -> Any:
     """Return Nadam's momentum at a step, a float tensor that counts from 1: it grows in the first steps."""
     return beta_1 * (1 - 0.5 * B.power(B.full((), 0.96, B.dtype(step)), step))

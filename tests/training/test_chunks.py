@@ -78,6 +78,10 @@ OPTIMIZERS = {
     "lion": lambda: mk.optimizers.Lion(1e-2, clipvalue=0.5),
     "adadelta": lambda: mk.optimizers.Adadelta(0.1),
     "nadam": lambda: mk.optimizers.Nadam(1e-2),
+    "lamb": lambda: mk.optimizers.Lamb(1e-2),
+    "ftrl": lambda: mk.optimizers.Ftrl(0.1, beta=0.1, l2_regularization_strength=0.01),
+    "adafactor": lambda: mk.optimizers.Adafactor(0.05),
+    "schedule free": lambda: mk.optimizers.ScheduleFreeAdamW(1e-2, warmup_steps=5),
     "accumulating": lambda: mk.optimizers.Adam(1e-2, gradient_accumulation_steps=2),
 }
 
