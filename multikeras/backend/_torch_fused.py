@@ -639,5 +639,16 @@ class TorchFused(TorchBackend):
                 v.addcmul_(step, rate * size.clamp_(min=epsilon_2) / (norm / threshold).clamp_(min=1), value=-1)
         return None
 
+    def orthogonalized(self, x, a, b, c, steps):
+        if x.ndim != 2 or x.dtype not in _FLOATS:
+            return super().orthogonalized(x, a, b, c, steps)
+        tall = x.shape[0] > x.shape[1]
+        x = x.t() if tall else x
+        x = x / (torch.linalg.vector_norm(x) + 1e-7)
+        for _ in range(steps):
+            gram = x @ x.t()
+            x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        return x.t() if tall else x
+
 
 BACKEND = TorchFused

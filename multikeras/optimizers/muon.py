@@ -114,13 +114,7 @@ class Muon(Optimizer):
         """Return a matrix, or many, with the singular vectors of `x` and singular values near 1."""
         if len(x.shape) < 2:
             raise ValueError(f"Muon: expected a matrix, got a tensor of shape {tuple(x.shape)}.")
-        tall = x.shape[-2] > x.shape[-1]
-        x = self.transpose_last_axis(x) if tall else x
-        x = x / (ops.sqrt(ops.sum(ops.square(x), axis=(-2, -1), keepdims=True)) + 1e-7)
-        for _ in range(steps):
-            gram = ops.matmul(x, self.transpose_last_axis(x))
-            x = self.muon_a * x + ops.matmul(self.muon_b * gram + self.muon_c * ops.matmul(gram, gram), x)
-        return self.transpose_last_axis(x) if tall else x
+        return current.orthogonalized(ops.convert_to_tensor(x), self.muon_a, self.muon_b, self.muon_c, steps)
 
     def transpose_last_axis(self, X: Any) -> Any:
         """Return matrices with rows for columns."""

@@ -338,6 +338,18 @@ def adafactor_step(
                                / B.maximum(norm / threshold, B.ones_like(norm))))  # fmt: skip
 
 
+@rule
+def orthogonalized(B, x: Any, a: float, b: float, c: float, steps: int) -> Any:
+    """Return matrices with the singular vectors of `x` and singular values near 1, by Newton-Schulz iterations."""
+    tall = x.shape[-2] > x.shape[-1]
+    x = B.swapaxes(x, -1, -2) if tall else x
+    x = x / (B.sqrt(B.sum(x * x, (-2, -1), keepdims=True)) + 1e-7)
+    for _ in range(steps):
+        gram = B.matmul(x, B.swapaxes(x, -1, -2))
+        x = x * a + B.matmul(gram * b + B.matmul(gram, gram) * c, x)
+    return B.swapaxes(x, -1, -2) if tall else x
+
+
 def nadam_momentum(B: Backend, beta_1: float, step: Any) -> Any:
     """Return Nadam's momentum at a step, a float tensor that counts from 1: it grows in the first steps."""
     return beta_1 * (1 - 0.5 * B.power(B.full((), 0.96, B.dtype(step)), step))
