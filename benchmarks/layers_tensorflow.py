@@ -211,7 +211,8 @@ def _adafactor(w, g, a, b, t):
     if w.shape.rank < 2:
         v = a.assign(keep * a + (1 - keep) * square)
     else:
-        rows, columns = keep * a[:, 0] + (1 - keep) * tf.reduce_mean(square, -1), keep * b[0] + (1 - keep) * tf.reduce_mean(square, -2)
+        rows = keep * a[:, 0] + (1 - keep) * tf.reduce_mean(square, -1)
+        columns = keep * b[0] + (1 - keep) * tf.reduce_mean(square, -2)
         a[:, 0].assign(rows)
         b[0].assign(columns)
         v = (rows / tf.reduce_mean(rows))[:, None] * columns

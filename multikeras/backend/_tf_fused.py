@@ -377,8 +377,8 @@ class TensorFlowFused(TensorFlowRecurrent):
         for g, v, a, z in zip(gradients, variables, accumulators, linears):
             rate = self.cast(learning_rate, v.dtype)
             R.ResourceApplyFtrlV2(
-                var=v.store.handle, accum=a.store.handle, linear=z.store.handle, grad=g, lr=rate, l1=l1, l2=l2 + beta / (2 * rate),
-                l2_shrinkage=shrinkage, lr_power=power,
+                var=v.store.handle, accum=a.store.handle, linear=z.store.handle, grad=g, lr=rate, l1=l1,
+                l2=l2 + beta / (2 * rate), l2_shrinkage=shrinkage, lr_power=power,
             )  # fmt: skip
         return None
 
