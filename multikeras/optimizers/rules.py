@@ -238,12 +238,11 @@ def lamb_step(
     """Go in Adam's direction, as far as the norm of each variable says (You et al., 2019)."""
     for g, v, momentum, velocity in zip(gradients, variables, momentums, velocities):
         t = count(B, iterations, v.dtype)
-        root = B.sqrt(bias(B, beta_2, t))
-        unbias = B.cast(root / bias(B, beta_1, t), v.dtype)
-        m, s = moved(B, momentum, g, beta_1), moved(B, velocity, g * g, beta_2)
-        step = m / (B.sqrt(s) + B.cast(root * epsilon, v.dtype))  # times `unbias`, which the norm cancels
+        m = moved(B, momentum, g, beta_1) / B.cast(bias(B, beta_1, t), v.dtype)
+        s = moved(B, velocity, g * g, beta_2) / B.cast(bias(B, beta_2, t), v.dtype)
+        step = m / (B.sqrt(s) + epsilon)
         size, norm = (B.sqrt(B.sum(x * x)) for x in (value(B, v), step))
-        trust = B.where(B.bitwise_and(size > 0, norm > 0), B.divide_no_nan(size, norm), unbias)
+        trust = B.where(B.bitwise_and(size > 0, norm > 0), B.divide_no_nan(size, norm), B.ones_like(size))
         B.step_down(v, step * (trust * B.cast(learning_rate, v.dtype)))
 
 
@@ -289,9 +288,8 @@ def schedule_free_step(
     """Move iterates as Adam does without momentum, and variables, between these and their average (Defazio et al., 2024)."""
     for g, v, iterate, velocity in zip(gradients, variables, iterates, velocities):
         t = count(B, iterations, v.dtype)
-        root = B.cast(B.sqrt(bias(B, beta_2, t)), v.dtype)
-        s, old = moved(B, velocity, g * g, beta_2), value(B, iterate)
-        new = old - g * (root * B.cast(learning_rate, v.dtype)) / (B.sqrt(s) + root * epsilon)
+        s, old = moved(B, velocity, g * g, beta_2) / B.cast(bias(B, beta_2, t), v.dtype), value(B, iterate)
+        new = old - g * B.cast(learning_rate, v.dtype) / (B.sqrt(s) + epsilon)
         iterate.assign(new)
         # The average keeps 1 - 1 / t of itself: so does its part in the variable.
         average = (value(B, v) - old * (1 - beta_1)) * B.cast(1 - 1 / t, v.dtype)
