@@ -250,7 +250,10 @@ class TensorFlowFused(TensorFlowRecurrent):
     def affine(self, x, kernel, bias, axes=1):
         if kernel.shape.rank != 2 or bias.shape.rank != 1 or bias.dtype not in _FLOATS or axes != 1 or len(x.shape) < 2:
             return super().affine(x, kernel, bias, axes)
-        return R.BiasAdd(value=self.matmul(x, kernel), bias=bias)
+        rows = self._by_rows(x, kernel)
+        if rows is None:
+            return R.BiasAdd(value=self.matmul(x, kernel), bias=bias)
+        return self.reshape(R.BiasAdd(value=rows, bias=bias), (*self.shape(x)[:-1], self.shape(kernel)[1]))
 
     def normalization_by_batch(self, x, axis, offset=None, scale=None, epsilon=1e-3):  # with gradient 7
         rank = x.shape.rank

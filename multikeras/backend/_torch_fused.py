@@ -560,7 +560,7 @@ class TorchFused(TorchBackend):
         return None
 
     def lamb_step(self, gradients, variables, momentums, velocities, iterations, learning_rate, beta_1, beta_2, epsilon):
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().lamb_step(
                 gradients, variables, momentums, velocities, iterations, learning_rate, beta_1, beta_2, epsilon
             )
@@ -578,7 +578,7 @@ class TorchFused(TorchBackend):
         return None
 
     def ftrl_step(self, gradients, variables, accumulators, linears, learning_rate, power, l1, l2, shrinkage, beta):
-        if not _in_place(variables) or power != -0.5 or l1 or shrinkage:
+        if not _in_place(variables, gradients) or power != -0.5 or l1 or shrinkage:
             return super().ftrl_step(
                 gradients, variables, accumulators, linears, learning_rate, power, l1, l2, shrinkage, beta
             )
@@ -600,7 +600,7 @@ class TorchFused(TorchBackend):
 
     def schedule_free_step(self, gradients, variables, iterates, velocities, iterations, learning_rate, beta_1, beta_2,
                            epsilon):  # fmt: skip
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().schedule_free_step(
                 gradients, variables, iterates, velocities, iterations, learning_rate, beta_1, beta_2, epsilon
             )
@@ -617,7 +617,7 @@ class TorchFused(TorchBackend):
 
     def adafactor_step(self, gradients, variables, rows, columns, squares, iterations, learning_rate, decay, epsilon_1,
                        epsilon_2, threshold, relative):  # fmt: skip
-        if not _in_place(variables):
+        if not _in_place(variables, gradients):
             return super().adafactor_step(
                 gradients, variables, rows, columns, squares, iterations, learning_rate, decay, epsilon_1, epsilon_2,
                 threshold, relative,
