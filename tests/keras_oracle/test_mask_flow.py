@@ -89,3 +89,25 @@ def test_attention_hands_on_the_mask_of_its_queries():
         return [mask_of(package.layers.Attention()([STEPS, STEPS], mask=masks))]
 
     same(run)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("scores", [False, True])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("kind", ["MultiHeadAttention", "GroupQueryAttention"])
+def test_rows_that_see_nothing(kind, dropout, scores, causal):
+    heads = {"num_heads": 2, "key_dim": 3} if kind == "MultiHeadAttention" else {
+        "head_dim": 3, "num_query_heads": 2, "num_key_value_heads": 1}  # fmt: skip
+    x = np.random.default_rng(0).standard_normal((3, 4, 6)).astype("float32")
+    x[0, 2:] = x[1, :2] = 0
+    outputs, weights = [], None
+    for k in (keras, mk):
+        inputs = k.Input((4, 6))
+        masked = k.layers.Masking()(inputs)
+        layer = getattr(k.layers, kind)(**heads, dropout=dropout)
+        y = layer(masked, masked, return_attention_scores=scores, use_causal_mask=causal)
+        model = k.Model(inputs, y[0] if scores else y)
+        weights = model.get_weights() if weights is None else weights
+        model.set_weights(weights)
+        outputs.append(k.ops.convert_to_numpy(model(x)))
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=1e-5, atol=2e-6)

@@ -72,7 +72,8 @@ def positions(x: Any, axis: int) -> Any:
 
 
 def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], sight: Sight = ALL, rate: float = 0.0,
-           seed: Any = None, scores_too: bool = False, flash: bool | None = None) -> tuple[Any, Any]:  # fmt: skip
+           seed: Any = None, scores_too: bool = False, flash: bool | None = None,
+           blank: bool = False) -> tuple[Any, Any]:  # fmt: skip
     """Return what each target attends to, and the scores if asked for.
 
     Without the scores memory grows with the length, not with its square: the fused kernel, or block by block.
@@ -85,6 +86,8 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], sight: Sight
         seed: A `SeedGenerator`, for that.
         scores_too: Whether the scores are wanted.
         flash: Whether the fused kernel is required, forbidden (False) or used where it can be (None).
+        blank: Whether targets that see nothing get 0 from the kernel too, as they do where scores are dropped or returned;
+            it gives them the mean.
 
     Returns output, of the shape of `query` but for the last size, and the scores (batch..., heads, targets...,
     sources...) or None.
@@ -101,13 +104,13 @@ def attend(query: Any, key: Any, value: Any, axes: tuple[int, ...], sight: Sight
             seen = sight._replace(targets=targets, sources=sources, pairs=pairs, first=start)
             seed = None if draws is None else threefry.folded(current, draws, start)
             # The kernel would look at unknown sizes again.
-            return _at_once(query, key, value, axes, seen, fused and not unknown, rate, seed, False, flash)[0]
+            return _at_once(query, key, value, axes, seen, fused and not unknown, rate, seed, False, flash, blank)[0]
 
         cut, whole = [(query, first), (sight.targets, 1), (sight.pairs, over)], [key, value, sight.sources, draws]
         if unknown:
             return in_room(current, block, sizes, cut, whole, first), None
         return by_blocks(current, block, size, cut, whole, first), None
-    return _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash)
+    return _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash, blank)
 
 
 def _sizes(query, key, axes, sight, rate):
@@ -123,16 +126,21 @@ def _sizes(query, key, axes, sight, rate):
     return targets[first], *a_target, *((DROPPED,) if rate else ())
 
 
-def _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash):
+def _at_once(query, key, value, axes, sight, fused, rate, seed, scores_too, flash, blank):
     scale = 1.0 / math.sqrt(query.shape[-1])
     if fused:
         causal = sight.causal and isinstance(sight.first, int)
         mask = (sight._replace(causal=False) if causal else sight).mask(query, key)
+        if blank and causal and mask is not None:  # both together may leave nothing
+            causal, mask = False, sight.mask(query, key)
         if mask is not None and len(mask.shape) == 3:
             mask = ops.expand_dims(mask, 1)
         output = ops.dot_product_attention(
             query, key, value, mask=mask, scale=scale, is_causal=causal, flash_attention=flash
         )
+        if blank and mask is not None:
+            sees = ops.expand_dims(ops.swapaxes(ops.any(mask, axis=-1), 1, 2), -1)
+            output = ops.where(sees, output, ops.zeros_like(output))
         return output, None
     letters = iter(string.ascii_lowercase)
     targets = [next(letters) for _ in query.shape[:-2]]

@@ -101,7 +101,8 @@ class Attending(Layer):
             )
         rate = self.dropout if training else 0.0
         seed = self._dropout_layer.seed_generator if rate else None
-        return attend(query, key, value, self._axes, sight, rate, seed, scores_too, self._flash_attention)
+        blank = self.dropout > 0  # else a row would change with `training`
+        return attend(query, key, value, self._axes, sight, rate, seed, scores_too, self._flash_attention, blank)
 
     def compute_mask(self, inputs, previous_mask=None):
         return previous_mask
