@@ -420,11 +420,10 @@ class JaxBackend(SparseTensors, JaxPrograms):
         return _draw(jax.random.randint, dtype, key, minval=low, maxval=high, shape=tuple(shape))
 
     def random_halves(self, key, shape):
-        if not shape or shape[-1] % 2:
-            return super().random_halves(key, shape)
-        words = _draw(jax.random.bits, "uint32", key, shape=(*shape[:-1], shape[-1] // 2))
+        even = bool(shape) and shape[-1] % 2 == 0
+        words = _draw(jax.random.bits, "uint32", key, shape=(*shape[:-1], shape[-1] // 2) if even else tuple(shape))
         words = lax.bitcast_convert_type(words, jnp.int32)
-        return jnp.concatenate([words >> 16, (words << 16) >> 16], -1)
+        return jnp.concatenate([words >> 16, (words << 16) >> 16], -1) if even else words >> 16
 
     def random_gamma(self, key, shape, alpha, dtype):
         return _draw(jax.random.gamma, dtype, key, a=alpha, shape=tuple(shape))

@@ -933,9 +933,11 @@ class TensorFlowBackend(SparseTensors, Distributed):
         return self.cast(R.Cast(x=R.FloorMod(x=bits, y=span), DstT=tf.int64) + low, dtype)
 
     def random_halves(self, key, shape):
-        if not shape or not isinstance(shape[-1], int) or shape[-1] % 2:
-            return super().random_halves(key, shape)
-        words = self._drawn(R.StatelessRandomUniformFullIntV2, key, (*shape[:-1], shape[-1] // 2), tf.int32)
+        even = bool(shape) and isinstance(shape[-1], int) and shape[-1] % 2 == 0
+        sizes = (*shape[:-1], shape[-1] // 2) if even else shape
+        words = self._drawn(R.StatelessRandomUniformFullIntV2, key, sizes, tf.int32)
+        if not even:
+            return R.RightShift(x=words, y=tf.constant(16))
         return R.Reshape(tensor=R.Bitcast(input=words, type=tf.int16), shape=_ints(tuple(shape)))
 
     def random_gamma(self, key, shape, alpha, dtype):

@@ -162,10 +162,8 @@ def test_lambda_callback_and_train_on_batch():
     note = callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
     model.fit(x, y, epochs=2, verbose=0, callbacks=[note])
     assert epochs == [0, 1]
-    first = model.train_on_batch(x, y, return_dict=True)
-    for _ in range(20):
-        last = model.train_on_batch(x, y, return_dict=True)
-    assert last["loss"] < first["loss"]
+    losses = [model.train_on_batch(x, y, return_dict=True)["loss"] for _ in range(60)]
+    assert np.mean(losses[-20:]) < np.mean(losses[:20])  # of one batch alone it hangs on what dropout drops
     assert model.test_on_batch(x, y)[0] == pytest.approx(model.evaluate(x, y, batch_size=32, verbose=0)[0], rel=1e-5)
     np.testing.assert_allclose(model.predict_on_batch(x), model.predict(x, verbose=0), rtol=1e-5, atol=1e-6)
 
