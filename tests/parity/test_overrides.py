@@ -110,6 +110,7 @@ _CASES: dict[str, list] = {
     "normalization_by_batch": [((CUBE, P(-1)), {}), ((CUBE, P(1), (3,), (3,)), {}), ((M, P(1), ROWS, P(None)), {})],
     "averaged": [(((2, 3, 4, 5), (2, 5, 3, 6)), {}), (((1, 1, 2, 1), (1, 1, 1, 2)), {})],
     "dropped": [(((3, 5),), {"draws": np.linspace(0, 1, 15, endpoint=False).reshape(3, 5), "least": 0.4, "rate": 0.25})],
+    "orthogonalized": [((shape, P(3.4445), P(-4.7750), P(2.0315), P(5)), {}) for shape in ((5, 3), (3, 5), (2, 3, 4))],
     "picked": [((M, Ints(3, 2, 2, low=0), P(0)), {}), ((M, Ints(7, 9), P(0)), {}), ((CUBE, Ints(3, 5), P(1)), {})],
     "take": [((M, Ints(3, 2, 2, low=0), P(0)), {}), ((CUBE, Ints(3, 5, low=0), P(1)), {}), ((M, Ints(4, 2, low=0), P(1)), {})],
     "binary_crossentropy": [((P(np.eye(3, 4)), M), {"from_logits": True}), ((P(np.eye(3)), P(np.full((3, 3), 0.3))), {})],

@@ -280,4 +280,4 @@ def weights_of(model):
 
 
 def _array(v):
-    return np.asarray(v.numpy() if hasattr(v, "numpy") and not hasattr(v, "detach") else v.value.detach().cpu(), "float32")
+    return np.asarray(v.numpy() if hasattr(v, "path") else v.value.detach().cpu(), "float32")
