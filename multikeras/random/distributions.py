@@ -259,7 +259,7 @@ def dropout(B, inputs, rate, noise_shape=None, seed=None):
 
 @op(tensors=2)
 def dropped(B, inputs, draws, least, rate):
-    """Return `inputs` scaled up to keep the mean, but 0 where `draws`, of no use afterwards, are below `least`."""
+    """Return `inputs` scaled up to keep the mean, but 0 where `draws` are below `least`."""
     return B.where(draws >= least, inputs * (1.0 / (1.0 - rate)), B.asarray(0, B.dtype(inputs)))
 
 
