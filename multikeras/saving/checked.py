@@ -3,6 +3,8 @@
 Every problem is a ValueError that names the file, the place in it and what is wrong there.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -11,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 
 from multikeras.core import budget
 from multikeras.saving import seal
+from multikeras.saving.hdf5 import h5py
 
 EXPANSION = 64
 """How many times larger than the file its content may be, in sum; plus `ROOM`. Weights hardly shrink when compressed."""
@@ -29,9 +31,6 @@ MOST_MEMBERS = 10**4
 DEEPEST = 200
 """Levels of groups, or of brackets in a config."""
 MOST_CONFIG_BYTES = 2**28
-
-_PLAIN = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.OPAQUE, h5py.h5t.ENUM)
-_LINKS = {h5py.h5l.TYPE_SOFT: "SoftLink", h5py.h5l.TYPE_EXTERNAL: "ExternalLink"}
 
 
 def allowance(size: int, path: str | os.PathLike) -> contextlib.AbstractContextManager[None]:
@@ -135,7 +134,8 @@ def _check_tree(h5: h5py.File, file_size: int, name: str) -> None:
         for key, kind in links:
             place = f"{path}/{key.decode('utf-8', 'replace')}"
             if kind != h5py.h5l.TYPE_HARD:
-                tally.refuse(place, f"is a {_LINKS.get(kind, 'link')} to another place: such links are not followed")
+                names = {h5py.h5l.TYPE_SOFT: "SoftLink", h5py.h5l.TYPE_EXTERNAL: "ExternalLink"}
+                tally.refuse(place, f"is a {names.get(kind, 'link')} to another place: such links are not followed")
             item = h5py.h5o.open(group, key)
             address = h5py.h5o.get_info(item).addr
             if address in tally.seen:
@@ -159,7 +159,8 @@ def _bytes_of(shape: tuple[int, ...], item_size: int) -> int:
 
 
 def _check_type(kind: Any, place: str, tally: _Tally) -> None:
-    if kind.get_class() not in _PLAIN:
+    h5t = h5py.h5t
+    if kind.get_class() not in (h5t.INTEGER, h5t.FLOAT, h5t.STRING, h5t.OPAQUE, h5t.ENUM):
         tally.refuse(place, f"holds {_type_name(kind)}, not numbers or strings")
 
 

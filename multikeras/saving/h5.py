@@ -1,14 +1,16 @@
 """Weights in HDF5, as Keras lays them out: a group `path/vars` for each part, data sets "0", "1", ..."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any
 
-import h5py
 import numpy as np
 
 from multikeras.backend.dtypes import numpy_dtype
 from multikeras.core.stored import Stored
 from multikeras.saving import checked, loading, state
+from multikeras.saving.hdf5 import h5py
 
 _NOT_IN_HDF5 = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 VARS = "vars"

@@ -1,18 +1,20 @@
 """The `.h5` files of Keras 1 and 2, which Keras 3 still writes: whole models, and weights by layer."""
 
+from __future__ import annotations
+
 import json
 import os
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import h5py
 import numpy as np
 
 from multikeras.backend import current
 from multikeras.core import serialization
 from multikeras.core.stored import Stored
 from multikeras.saving import checked, h5, legacy_config, loading, seal, state
+from multikeras.saving.hdf5 import h5py
 
 _MODEL, _OPTIMIZER, _TOP = "model_weights", "optimizer_weights", "top_level_model_weights"
 _MOST_ATTRIBUTE_BYTES = 64512

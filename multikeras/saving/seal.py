@@ -6,6 +6,8 @@ which does not survive every damage, opens the file, and is named by data set. A
 drops the seal: the library cuts a file at its own end.
 """
 
+from __future__ import annotations
+
 import bisect
 import contextlib
 import json
@@ -14,9 +16,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import h5py
-
 from multikeras.saving import sums
+from multikeras.saving.hdf5 import h5py
 from multikeras.saving.window import Window, new_hdf5
 
 _FOOTER = struct.Struct("<QI20s")

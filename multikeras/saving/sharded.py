@@ -1,5 +1,7 @@
 """Weights in several HDF5 files, and a `.weights.json` that lists them, as Keras lays them out."""
 
+from __future__ import annotations
+
 import contextlib
 import glob
 import json
@@ -9,12 +11,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from multikeras.core.stored import Stored
 from multikeras.saving import checked, h5, loading, seal
 from multikeras.saving.files import alone_in, remove_old, replacing
+from multikeras.saving.hdf5 import h5py
 
 ENDING = ".weights.json"
 _GIGABYTE = 2**30

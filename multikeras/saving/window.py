@@ -1,5 +1,7 @@
 """A part of a file, seen as a file by itself: what HDF5 reads from and writes to."""
 
+from __future__ import annotations
+
 import contextlib
 import io
 import os
@@ -7,9 +9,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-import h5py
-
 from multikeras.saving import sums
+from multikeras.saving.hdf5 import h5py
 
 
 class Window(io.RawIOBase):
