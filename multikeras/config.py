@@ -24,7 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 _FLOATS = ("bfloat16", "float16", "float32", "float64")
-_LAYOUTS = ("channels_last", "channels_first")
+LAYOUTS = ("channels_last", "channels_first")
 
 
 def home() -> Path:
@@ -63,7 +63,7 @@ class _Settings:
     floatx = _one_of("floatx", file_settings.get("floatx", "float32"), _FLOATS)
     epsilon = float(file_settings.get("epsilon", 1e-7))
     image_data_format = _one_of(
-        "image_data_format", file_settings.get("image_data_format", "channels_last"), _LAYOUTS
+        "image_data_format", file_settings.get("image_data_format", "channels_last"), LAYOUTS
     )
     random = _one_of("MULTIKERAS_RANDOM", os.environ.get("MULTIKERAS_RANDOM", "native"), ("native", "portable"))
     flash_attention: bool | None = None
@@ -108,14 +108,14 @@ def image_data_format() -> str:
 
 def set_image_data_format(data_format: str) -> None:
     """Set the default layout: `"channels_last"` or `"channels_first"`."""
-    _settings.image_data_format = _one_of("data_format", data_format, _LAYOUTS)
+    _settings.image_data_format = _one_of("data_format", data_format, LAYOUTS)
 
 
 def standardize_data_format(data_format: str | None) -> str:
     """Return `data_format` checked, the default for None."""
     if data_format is None:
         return _settings.image_data_format
-    return _one_of("data_format", str(data_format).lower(), _LAYOUTS)
+    return _one_of("data_format", str(data_format).lower(), LAYOUTS)
 
 
 def random_mode() -> str:

@@ -110,6 +110,11 @@ _CHECKS: dict[str, Callable] = {
 """What `keep` refuses, by the argument's name."""
 
 
+def layout(layer: Any, data_format: str | None) -> str:
+    """Return the layout of images checked, the default one for None."""
+    return config.image_data_format() if data_format is None else one_of(layer, "data_format", data_format, config.LAYOUTS)
+
+
 def channel_axis(data_format: str) -> int:
     """Return the axis of channels: -1, or 1 when they come first."""
     return -1 if data_format == "channels_last" else 1
@@ -123,6 +128,3 @@ def spatial_axes(data_format: str, rank: int) -> tuple[int, ...]:
     """
     first = 1 if data_format == "channels_last" else 2
     return tuple(range(first, first + rank))
-
-
-standardize_data_format = config.standardize_data_format

@@ -5,6 +5,7 @@ from typing import Any
 
 from multikeras import config, ops
 from multikeras.backend import current
+from multikeras.backend.shapes import broadcast
 from multikeras.core import naming, tree
 from multikeras.core.arguments import guard
 from multikeras.core.masking import get_mask
@@ -64,6 +65,17 @@ def whole(loss: Any) -> Any:
     """Return the loss of which `shared` is the share."""
     replicas = current.number_of_replicas()
     return loss if replicas == 1 else loss * replicas
+
+
+def _may_broadcast(x1: Any, x2: Any) -> bool:
+    """Return False for two tensors whose shapes tell that they do not fit each other."""
+    if tree.is_nested(x1) or tree.is_nested(x2):
+        return True
+    try:
+        broadcast(tuple(x1.shape), tuple(x2.shape))
+    except ValueError:
+        return False
+    return True
 
 
 def reduce_weighted_values(
@@ -137,7 +149,15 @@ class Loss:
         mask = masks[0] if len(masks) == 1 else None
         dtype = self._dtype
         y_true, y_pred = tree.map_structure(lambda x: ops.convert_to_tensor(x, dtype=dtype), (y_true, y_pred))
-        losses = self.call(y_true, y_pred)
+        try:
+            losses = self.call(y_true, y_pred)
+        except Exception as error:
+            if _may_broadcast(y_true, y_pred):
+                raise
+            raise ValueError(
+                f"The loss {self.name!r} cannot compare targets of shape {tuple(y_true.shape)} with outputs of shape "
+                f"{tuple(y_pred.shape)}: {error}"
+            ) from error
         own_mask = mask_of(losses)
         if own_mask is not None:
             mask = own_mask if mask is None else ops.logical_and(mask, own_mask)

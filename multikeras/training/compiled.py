@@ -209,14 +209,10 @@ class CompiledLoss:
                 raise ValueError(f"Output {name!r} has the loss {loss.name!r}, but no target was given for it (y is None).")
             try:
                 value = loss(truth, _at(y_pred, path), _at(weight_like, path))
-            except Exception as error:
-                shapes = [tuple(getattr(x, "shape", ())) for x in (truth, _at(y_pred, path))]
-                if isinstance(error, ValueError) or shapes[0] == shapes[1]:
+            except ValueError as error:
+                if len(self.parts) == 1:
                     raise
-                raise ValueError(
-                    f"The loss {loss.name!r} of output {name!r} cannot compare targets of shape {shapes[0]} with outputs of "
-                    f"shape {shapes[1]}: {error}"
-                ) from error
+                raise ValueError(f"Output {name!r}: {error}") from error
             if self.metrics:
                 self.metrics[i].update_state(whole(value), sample_weight=_rows(tree.flatten(_at(y_pred, path))[0]))
             if weight is not None:

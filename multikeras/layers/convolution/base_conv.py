@@ -6,11 +6,11 @@ from multikeras import ops
 from multikeras.layers._arguments import (
     channel_axis,
     keep,
+    layout,
     one_of,
     positive,
     sizes,
     spatial_axes,
-    standardize_data_format,
     weight,
 )
 from multikeras.layers.input_spec import InputSpec
@@ -35,7 +35,7 @@ class Windowed(Layer):
         self.strides = sizes(self, "strides", self.strides, rank)
         self.dilation_rate = sizes(self, "dilation_rate", self.dilation_rate, rank)
         self.padding = one_of(self, "padding", self.padding, self.paddings)
-        self.data_format = standardize_data_format(self.data_format)
+        self.data_format = layout(self, self.data_format)
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(
                 f"{type(self).__name__} {self.name!r}: `strides > 1` not supported in conjunction with "

@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import sizes, standardize_data_format
+from multikeras.layers._arguments import layout, sizes
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -21,7 +21,7 @@ class AdaptivePooling(Layer):
     def __init__(self, output_size: Any, data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.output_size = _output_size(self, output_size)
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
         self.built = type(self).build is Layer.build
 

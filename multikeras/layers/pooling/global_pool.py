@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import spatial_axes, standardize_data_format
+from multikeras.layers._arguments import layout, spatial_axes
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -20,7 +20,7 @@ class GlobalPooling(Layer):
 
     def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.keepdims = keepdims
         self.input_spec = InputSpec(ndim=self.rank + 2)
         self.built = type(self).build is Layer.build

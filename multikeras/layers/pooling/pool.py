@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import one_of, sizes, standardize_data_format
+from multikeras.layers._arguments import layout, one_of, sizes
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -33,7 +33,7 @@ class Pooling(Layer):
         self.pool_size = sizes(self, "pool_size", pool_size, self.rank)
         self.strides = self.pool_size if strides is None else sizes(self, "strides", strides, self.rank)
         self.padding = one_of(self, "padding", padding, ("valid", "same"))
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
         self.built = type(self).build is Layer.build
 

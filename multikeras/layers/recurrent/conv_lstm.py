@@ -4,7 +4,7 @@ from typing import Any
 
 from multikeras import ops
 from multikeras.backend import shapes
-from multikeras.layers._arguments import channel_axis, keep, one_of, positive, sizes, standardize_data_format, weight
+from multikeras.layers._arguments import channel_axis, keep, layout, one_of, positive, sizes, weight
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.layers.recurrent.cells import DropoutRNNCell, forget_bias
@@ -52,7 +52,7 @@ class ConvLSTMCell(DropoutRNNCell, Layer):
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ValueError(f"{what}: strides={self.strides} and dilation_rate={self.dilation_rate} cannot both exceed 1.")
         self.padding = one_of(what, "padding", padding, ("valid", "same"))
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.dropout, self.recurrent_dropout = min(1.0, max(0.0, dropout)), min(1.0, max(0.0, recurrent_dropout))
         self.input_spec = InputSpec(ndim=rank + 2)
         self.state_size = [filters, filters]

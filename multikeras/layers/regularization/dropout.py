@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from multikeras import ops, random
-from multikeras.layers._arguments import fraction, standardize_data_format
+from multikeras.layers._arguments import fraction, layout
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.random.seed_generator import SeedGenerator
@@ -69,7 +69,7 @@ class SpatialDropout(Noisy):
         dtype: Any = None,
     ):
         super().__init__(rate, seed, name=name, dtype=dtype)
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
 
     def perturbed(self, inputs):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import spatial_axes, standardize_data_format
+from multikeras.layers._arguments import layout, spatial_axes
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -40,7 +40,7 @@ class Bordered(Layer):
     rank: int
 
     def _set_up(self, data_format: str | None) -> None:
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.input_spec = InputSpec(ndim=self.rank + 2)
         self.built = type(self).build is Layer.build
 

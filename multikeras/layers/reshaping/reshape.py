@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import standardize_data_format
+from multikeras.layers._arguments import layout
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -22,7 +22,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.input_spec = InputSpec(min_ndim=1)
         self.built = type(self).build is Layer.build
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from multikeras import ops
-from multikeras.layers._arguments import one_of, sizes, spatial_axes, standardize_data_format
+from multikeras.layers._arguments import layout, one_of, sizes, spatial_axes
 from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 
@@ -61,7 +61,7 @@ class UpSampling2D(Layer):
     ):
         super().__init__(**kwargs)
         self.size = sizes(self, "size", size, 2)
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.interpolation = one_of(self, "interpolation", interpolation, _INTERPOLATIONS)
         self.input_spec = InputSpec(ndim=4)
         self.built = type(self).build is Layer.build
@@ -91,7 +91,7 @@ class UpSampling3D(Layer):
     def __init__(self, size: Any = (2, 2, 2), data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.size = sizes(self, "size", size, 3)
-        self.data_format = standardize_data_format(data_format)
+        self.data_format = layout(self, data_format)
         self.input_spec = InputSpec(ndim=5)
         self.built = type(self).build is Layer.build
 
