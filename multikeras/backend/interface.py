@@ -666,6 +666,10 @@ class Backend:
         """Return the tensor of an array that nobody else reads or writes from now on: on its memory where that works."""
         return self.asarray(array)
 
+    def lend(self, array: np.ndarray) -> Any:
+        """Return what a function made by `repeat` takes for an array that nobody writes before it ran."""
+        return self.adopt(array)
+
     def peek(self, store: Any) -> np.ndarray:
         """Return the value of a native store as an array to read at once, on its memory where that works."""
         return self.to_numpy(self.read(store))

@@ -68,6 +68,8 @@ def map_structure(func: Callable, *structures: Any, none_is_leaf: bool = True) -
 
 def flatten_with_path(structure: Any) -> list[tuple[tuple, Any]]:
     """Return (path, leaf) pairs in order."""
+    if not is_nested(structure):
+        return [((), structure)]
     paths, leaves, _ = optree.tree_flatten_with_path(structure, none_is_leaf=True, namespace="multikeras")
     return list(zip(paths, leaves))
 

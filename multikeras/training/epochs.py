@@ -37,16 +37,19 @@ class Epochs:
     def _following(self, batches):
         state = self._now if self.tracked else _nothing
         try:
-            for batch, position in overlapped(batches, lambda batch: self._convert(self._check(batch)), state):
+            for batch, position in overlapped(batches, self._checked, state):
                 self._position = position
                 yield batch
         finally:
             self._position = None
 
+    def _checked(self, batch):
+        return self._convert(self._check(batch))
+
     def groups(self, epoch: int, skip: int, usual: Usual, count: Callable):
         """Give the batches of an epoch after the first `skip` in groups, as `gathered` does; `at` follows them."""
         state = self._now if self.tracked else _nothing
-        groups = gathered(map(self._check, self.batches(epoch, skip)), self._convert, state, usual, count)
+        groups = gathered(self.batches(epoch, skip), self._checked, state, usual, count, self._check)
         try:
             yield from ahead(lambda: next(groups, END))
         finally:

@@ -1,6 +1,7 @@
 """Batches that come one by one and are put together: none is lost, and training is what it is batch by batch."""
 
 import gc
+import itertools
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_all_batches_come_in_order_whatever_is_put_together(rows, counts, fails)
 
     wanted, given, found = iter(counts), [-1], []
     stream = (given.__setitem__(0, given[0] + 1) or b for b in batches())
-    groups = gathering.gathered(stream, lambda b: b, lambda: given[0], gathering.Usual(), lambda: next(wanted, 5))
+    groups = gathering.gathered(stream, lambda b: b, lambda: given[0], gathering.Usual(), lambda: next(wanted, 5), lambda b: b)
     try:
         for group in groups:
             found += taken_apart([group])
@@ -165,10 +166,10 @@ def test_memory_of_groups_is_used_again_once_nobody_holds_it():
         return [[float(backend.current.to_numpy(x[i]).max()) for i in range(group.count)] for x in group.batches]
 
     def groups():
-        return gathering.gathered(iter(batches), lambda b: b, lambda: None, usual, lambda: 4)
+        return gathering.gathered(iter(batches), lambda b: b, lambda: None, usual, lambda: 4, lambda b: b)
 
     held = list(groups())
-    expected = [[list(map(float, range(i, i + 4)))] * 2 for i in (0, 4, 8)]
+    expected = [[list(map(float, range(i, j)))] * 2 for i, j in itertools.pairwise((0, 2, 6, 10, 12))]
     assert list(map(values, held)) == expected
     again = list(groups())
     assert list(map(values, held)) == expected  # what is held is not written over
