@@ -632,19 +632,6 @@ class Programs(Backend):
         devices = tf.config.list_logical_devices("GPU")
         return tf.config.experimental.get_memory_info(devices[0].name)["peak"] if devices else None
 
-    def native_dataset(self, elements, size, batched):
-        first = next(iter(elements), None)
-        if first is None:
-            return None
-
-        def spec(x):
-            x = np.asarray(x)
-            dtype = tf.string if x.dtype.kind in "OSU" else x.dtype
-            return tf.TensorSpec((None, *x.shape[1:]) if batched else x.shape, dtype)
-
-        dataset = tf.data.Dataset.from_generator(lambda: iter(elements), output_signature=tf.nest.map_structure(spec, first))
-        return dataset.apply(tf.data.experimental.assert_cardinality(size)) if size >= 0 else dataset
-
     bridges = frozenset(("saved_model",))
 
     def load_endpoints(self, path):

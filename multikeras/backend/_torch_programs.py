@@ -501,18 +501,24 @@ class TorchPrograms(Backend):
         return torch.no_grad()
 
     def eval_shape(self, f, *specs):
-        def run(unknown):
-            def fake(s):
+        def run(unknown, mode):
+            def zeros(s):
                 if not isinstance(s, shapes.Spec):
                     return s
                 shape = [unknown if size is None else size for size in s.shape]
                 return torch.zeros(shape, dtype=DTYPE[s.dtype], device=self.device)
 
-            with FakeTensorMode(allow_non_fake_inputs=True), scope.SymbolicScope(), torch.no_grad():
-                return _flatten(f(*_map(fake, specs)))
+            with mode, scope.SymbolicScope(), torch.no_grad():
+                return _flatten(f(*_map(zeros, specs)))
 
         # Unknown sizes get a prime, another one in a second run: a size that differs then depends on them.
-        (leaves, spec), (others, _) = run(61), run(79)
+        try:
+            (leaves, spec), (others, _) = (run(size, FakeTensorMode(allow_non_fake_inputs=True)) for size in (61, 79))
+        except Exception as error:
+            try:  # the code may ask for values, which only real tensors have
+                (leaves, spec), (others, _) = (run(size, contextlib.nullcontext()) for size in (61, 79))
+            except Exception:
+                raise error from None
         return spec.unflatten(
             shapes.Spec([m if m == n else None for m, n in zip(a.shape, b.shape)], NAME[a.dtype])
             if isinstance(a, torch.Tensor) else a

@@ -708,13 +708,6 @@ class Backend:
         """Return the most bytes of an accelerator that were in use so far, None without one."""
         return None
 
-    def native_dataset(self, elements: Any, size: int, batched: bool) -> Any:
-        """Return a data set of the framework over trees of numpy arrays, None where it has none of its own.
-
-        `size` is their number, below 0 where it is not known; the first dimension of batches is left open.
-        """
-        return None
-
     # -- replicas: steps that the framework's own strategies spread over devices ----------------------------------------
 
     def replicas(self) -> Any:

@@ -3,15 +3,13 @@
 import functools
 import inspect
 
-import numpy as np
-
-from multikeras.backend import SPEC, current, scope
 from multikeras.backend import dtypes as dtype_names
+from multikeras.backend import scope
 from multikeras.backend.shapes import Spec
 from multikeras.core import tree
+from multikeras.core.abstract import on_shapes
 from multikeras.core.masking import get_mask
 from multikeras.core.node import Node, as_keras_tensor, as_spec
-from multikeras.core.variable import Variable
 from multikeras.layers import _call
 
 
@@ -37,22 +35,8 @@ class Symbolic:
         return self._spec_by_call(args, kwargs)
 
     def _spec_by_call(self, args, kwargs):
-        with scope.SymbolicScope(), scope.AutocastScope(self.compute_dtype if self.autocast else None):
-            try:
-                return tree.map_structure(_only_spec, self.call(*args, **kwargs))
-            except (ValueError, ArithmeticError) as error:
-                if not _is_of_framework(error):
-                    raise
-                return self._spec_by_framework(error, args, kwargs)
-            except Exception as error:
-                return self._spec_by_framework(error, args, kwargs)
-
-    def _spec_by_framework(self, error, args, kwargs):
-        # The code of `call` uses the framework, or values: let the framework evaluate it abstractly.
-        try:
-            return current.eval_shape(lambda a, k: self.call(*a, **k), args, kwargs)
-        except Exception as second:
-            raise second from error
+        with scope.AutocastScope(self.compute_dtype if self.autocast else None):
+            return on_shapes(self.call, args, kwargs)
 
     def _spec_from_shape_rule(self, args, kwargs):
         arguments = self._plan.bind(args, kwargs)
@@ -88,16 +72,3 @@ class Symbolic:
         named = {k.removesuffix("_shape"): to_spec(v) for k, v in kwargs.items()}
         named = {k if k in self._plan.names else self._plan.names[0]: v for k, v in named.items()}
         return tree.map_structure(lambda s: s.shape, layer(*specs, **named))
-
-
-def _is_of_framework(error: BaseException) -> bool:
-    """Tell whether the framework raised an error, having been handed a shape for a tensor, rather than our code or the user's."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    return place is not None and str(place.tb_frame.f_globals.get("__name__")).partition(".")[0] == current.name
-
-
-def _only_spec(x):
-    """Return shape and dtype of a result of `call` on shapes: constants may be among them."""
-    return SPEC.asarray(x) if current.is_tensor(x) or isinstance(x, (Variable, np.ndarray)) else as_spec(x)

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from multikeras import losses, metrics, ops
+from multikeras.backend.shapes import Spec
 from multikeras.core import tree
+from multikeras.core.abstract import on_shapes
 from multikeras.losses.loss import Loss, LossFunctionWrapper, whole
 from multikeras.metrics.metric import Metric
 from multikeras.metrics.reductions import Mean, MeanMetricWrapper
@@ -203,12 +205,14 @@ class CompiledLoss:
         truth_like, weight_like = (
             self._like_outputs(value, y_pred, what) for value, what in ((y_true, "y"), (sample_weight, "sample_weight"))
         )
+        symbolic = any(isinstance(x, Spec) for x in tree.flatten(y_pred))
         total = None
         for i, (path, name, loss, weight, truth) in enumerate((*part, _at(truth_like, part.path)) for part in self.parts):
             if truth is None:
                 raise ValueError(f"Output {name!r} has the loss {loss.name!r}, but no target was given for it (y is None).")
+            arguments = (truth, _at(y_pred, path), _at(weight_like, path))
             try:
-                value = loss(truth, _at(y_pred, path), _at(weight_like, path))
+                value = on_shapes(loss, arguments) if symbolic else loss(*arguments)
             except ValueError as error:
                 if len(self.parts) == 1:
                     raise

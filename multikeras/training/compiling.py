@@ -182,6 +182,26 @@ class Compiling(Steps):
             found += self._compiled_loss.metrics
         return [*found, *super().metrics]  # type: ignore[misc]
 
+    @property
+    def compiled_metrics(self) -> CompileMetricsFace:
+        """The metrics of `compile` as steps written for Keras 2 update them; others call `compute_metrics`."""
+        _warn_of_keras_2("compiled_metrics.update_state(y, y_pred)", "compute_metrics(x, y, y_pred, sample_weight)")
+        return CompileMetricsFace(self._compiled_metrics or CompiledMetrics([], [], None))
+
+    def compiled_loss(self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None) -> Any:
+        """Return the loss of a batch, seen by the tracker too, in steps written for Keras 2; others call `compute_loss`.
+
+        Args:
+            y: Targets.
+            y_pred: Outputs.
+            sample_weight: Weights of the rows.
+            regularization_losses: Kept for programs that give it: the losses of layers are added in any case.
+        """
+        _warn_of_keras_2("compiled_loss(y, y_pred)", "compute_loss(x, y, y_pred, sample_weight)")
+        loss = self.compute_loss(x=None, y=y, y_pred=y_pred, sample_weight=sample_weight)
+        self._track_loss(loss, y)
+        return loss
+
     def _metrics_as_part(self) -> list:
         # What a model was compiled with counts where that model is the one trained, not inside another one.
         return self._inner_metrics()  # type: ignore[attr-defined]
@@ -195,6 +215,10 @@ class Compiling(Steps):
         """Let all metrics begin anew."""
         for metric in self.metrics:
             metric.reset_state()
+
+
+def _warn_of_keras_2(old: str, new: str) -> None:
+    warnings.warn(f"model.{old} is of Keras 2. Use model.{new} instead.", stacklevel=3)
 
 
 def _revive(value: Any) -> Any:

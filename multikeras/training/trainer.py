@@ -434,15 +434,16 @@ class Trainer(Compiling):
             )
         )  # fmt: skip
         kind = (training, source.kind()) if isinstance(source, Arrays) else None
+        complete = True
         if needs or (kind is not None and kind not in self._the_programs().accepted):
             batch = _first_rows(source) if isinstance(source, Arrays) else source.peek()
             with contextlib.nullcontext() if self.built else _building:  # type: ignore[attr-defined]
-                self._build_from(batch, training)
+                complete = self._build_from(batch, training)
             self._the_programs().accepted.add(kind)
         if training is None:
             return
         self._check_labels(source)
-        if training and self.optimizer is not None and not self.optimizer.built:
+        if training and complete and self.optimizer is not None and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)  # type: ignore[attr-defined]
             self.optimizer.restore()
         elif self.optimizer is not None and self.optimizer.built:
@@ -465,7 +466,8 @@ class Trainer(Compiling):
             self._forget_programs()
         object.__setattr__(self, "_compiled_for", now)
 
-    def _build_from(self, batch: Any, training: bool | None = None) -> None:
+    def _build_from(self, batch: Any, training: bool | None = None) -> bool:
+        """Run the model on the shapes of a batch; return False where only its own step, run for the first time, makes all."""
         x, y, sample_weight = unpack_x_y_sample_weight(batch)
         specs = tree.map_structure(_batch_spec, (x, y, sample_weight))
         own_step = training is not None and type(self).train_step is not Steps.train_step
@@ -474,20 +476,25 @@ class Trainer(Compiling):
             with scope.SymbolicScope():
                 y_pred = self(specs[0])  # type: ignore[operator]
         except Exception:
-            if not self.built and all(layer.built for layer in self._flatten_layers(include_self=False)):  # type: ignore[attr-defined]
-                self.built = True
-            if own_step and self.built:
-                return
-            raise
+            made = all(layer.built for layer in self._flatten_layers(include_self=False))  # type: ignore[attr-defined]
+            self.built = self.built or made  # type: ignore[attr-defined]
+            if own_step:  # which may call something else than the model, with something else than `x`
+                return made
+            if not self.run_eagerly:
+                raise
+            with scope.SymbolicScope():  # the code may ask for values, which shapes lack
+                y_pred = self(x)  # type: ignore[operator]
         if training is None or (own_step and self._compiled_loss is None):
-            return
+            return True
         if self._compiled_loss is not None and not self._compiled_loss.built:
             self._compiled_loss.build(y_pred, specs[1])
         if self._compiled_metrics is not None and not self._compiled_metrics.built:
             self._compiled_metrics.build(specs[1], y_pred)
-        if not own_step and type(self).compute_loss is Steps.compute_loss and self._compiled_loss is not None:
+        look_ahead = not own_step and not self.run_eagerly and type(self).compute_loss is Steps.compute_loss
+        if look_ahead and self._compiled_loss is not None:
             with scope.SymbolicScope():
                 self._compiled_loss(specs[1], y_pred, specs[2])
+        return True
 
 
 def _verbosity(callbacks: Any, verbose: Any) -> int:

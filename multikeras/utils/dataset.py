@@ -1,6 +1,7 @@
 """`Dataset`: batches made one after the other by a chain of steps, in numpy; and data cut in two."""
 
 import itertools
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from multikeras.backend import current
 from multikeras.core import tree
 from multikeras.random import host, seed_generator
 
@@ -31,7 +31,7 @@ def in_threads(fetch: Callable, items: Iterable[Any], workers: int, size: int) -
 class Dataset:
     """Elements that are made anew at each pass; every method returns another Dataset.
 
-    What `utils.*_dataset_from_*` return where the framework has no data sets of its own. The methods are those of
+    What `utils.*_dataset_from_*` return where TensorFlow is not loaded. The methods are those of
     `tf.data.Dataset` that programs use most. Elements are trees of numpy arrays.
 
     Args:
@@ -180,10 +180,23 @@ class Dataset:
 
 
 def native(dataset: Dataset, batched: bool) -> Any:
-    """Return a data set of the framework if it has such, else `dataset` as it is."""
-    found = current.native_dataset(dataset, dataset.cardinality(), batched)
-    if found is None:
+    """Return a `tf.data` set where TensorFlow is loaded, whose functions a program may map over it, else `dataset` as it is.
+
+    The first dimension of batches is left open.
+    """
+    first = next(iter(dataset), None) if "tensorflow.python" in sys.modules else None
+    if first is None:
         return dataset
+    tf = sys.modules["tensorflow"]
+
+    def spec(x):
+        x = np.asarray(x)
+        dtype = tf.string if x.dtype.kind in "OSU" else x.dtype
+        return tf.TensorSpec((None, *x.shape[1:]) if batched else x.shape, dtype)
+
+    found = tf.data.Dataset.from_generator(lambda: iter(dataset), output_signature=tf.nest.map_structure(spec, first))
+    size = dataset.cardinality()
+    found = found.apply(tf.data.experimental.assert_cardinality(size)) if size >= 0 else found
     found.class_names, found.file_paths = dataset.class_names, dataset.file_paths
     return found
 
@@ -206,7 +219,7 @@ def split_dataset(
         seed: Seed of that.
         preferred_backend: Kept for programs that give it.
 
-    Returns: two `tf.data` sets on TensorFlow, two `Dataset`s elsewhere.
+    Returns: two `tf.data` sets where TensorFlow is loaded, two `Dataset`s elsewhere.
 
     >>> left, right = split_dataset(np.arange(10), left_size=0.8)
     >>> len(left), [int(x) for x in right]

@@ -146,7 +146,7 @@ def image_dataset_from_directory(
 ):  # fmt: skip
     """Return batches of the images in a directory, float32 from 0 to 255, and of their labels.
 
-    A `tf.data` set on TensorFlow, a `utils.Dataset` elsewhere, with `class_names` and `file_paths`.
+    A `tf.data` set where TensorFlow is loaded, a `utils.Dataset` elsewhere, with `class_names` and `file_paths`.
 
     Args:
         directory: Where the images are; one sub-directory a class, in the order of their names.

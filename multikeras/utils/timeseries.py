@@ -13,7 +13,7 @@ def timeseries_dataset_from_array(
 ) -> Any:  # fmt: skip
     """Return batches of windows of a series, and the target of each.
 
-    A `tf.data` set on TensorFlow, a `utils.Dataset` elsewhere.
+    A `tf.data` set where TensorFlow is loaded, a `utils.Dataset` elsewhere.
 
     Args:
         data: Steps of the series, along the first axis.
