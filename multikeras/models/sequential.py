@@ -6,6 +6,7 @@ from multikeras.core import serialization, tree
 from multikeras.core.masking import get_mask
 from multikeras.core.node import KerasTensor
 from multikeras.layers.core.input_layer import Input, InputLayer
+from multikeras.layers.input_spec import InputSpec
 from multikeras.layers.layer import Layer
 from multikeras.models.functional import Functional
 from multikeras.models.model import Model
@@ -147,7 +148,10 @@ class Sequential(Model):
                 raise
         if len(tree.flatten(x)) != 1 and isinstance(x, (tuple, list, dict)) and not rest:
             raise ValueError(f"Sequential model {self.name!r} has no single output.")
-        object.__setattr__(self, "_functional", Functional(inputs, x, name=self.name))
+        graph = Functional(inputs, x, name=self.name)
+        if not isinstance(self._stack[0], InputLayer):  # nobody said the sizes: the layers tell which they take
+            graph.input_spec = InputSpec(shape=(None,) * len(input_shape), allow_last_axis_squeeze=True)
+        object.__setattr__(self, "_functional", graph)
 
     def call(self, inputs, training=None, mask=None):
         """Run the layers in order."""
