@@ -134,14 +134,23 @@ LAYERS = {
 }
 
 
+def _steps(update, values, grads, state):
+    """Return a call that goes on from the last one's result, whose arrays it may write over, as in training."""
+    compiled, kept = jax.jit(update, donate_argnums=(0, 2)), [values, state]
+
+    def step():
+        kept[:] = jax.block_until_ready(compiled(kept[0], grads, kept[1]))
+
+    return step
+
+
 def optimizer(k, optimizer, weights):
     """Return one compiled update by an optimizer of multikeras or Keras."""
     variables = [k.Variable(w) for w in weights]
     optimizer.build(variables)
     grads = [tensor(w) * 1e-3 for w in weights]
-    compiled = jax.jit(optimizer.stateless_apply)
-    state, values = [v.value for v in optimizer.variables], [v.value for v in variables]
-    return lambda: jax.block_until_ready(compiled(state, grads, values))
+    state, values = ([jnp.array(v.value) for v in vs] for vs in (optimizer.variables, variables))
+    return _steps(lambda values, grads, state: optimizer.stateless_apply(state, grads, values), values, grads, state)
 
 
 def own_optimizer(rule, weights):
@@ -152,14 +161,16 @@ def own_optimizer(rule, weights):
     update, after, start = rule if isinstance(rule, tuple) else (rule, lambda t: t + 1, jnp.float32(3))
     values = [tensor(w) for w in weights]
     grads = [w * 1e-3 for w in values]
-    slots = [(jnp.zeros_like(w), jnp.zeros_like(w)) for w in values]
+    kept = [jax.eval_shape(update, w, w, (w, w), after(start))[1] for w in values]  # Adafactor: rows and columns only
+    slots = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), kept)
 
-    @jax.jit
-    def step(values, grads, slots, t):
+    def step(values, grads, state):
+        slots, t = state
         t = after(t)
-        return t, [update(w, g, s, t) for w, g, s in zip(values, grads, slots)]
+        values, slots = zip(*(update(w, g, s, t) for w, g, s in zip(values, grads, slots)))
+        return list(values), (list(slots), t)
 
-    return lambda: jax.block_until_ready(step(values, grads, slots, start))
+    return _steps(step, values, grads, (slots, start))
 
 
 def _adam(w, g, s, t, decay=0.0):
@@ -226,6 +237,7 @@ def _ftrl(w, g, s, t):
 
 
 def _adafactor(w, g, s, t):
+    """Keep rows and columns of matrices only: ours, as Keras, keeps their products too and writes them at each step."""
     keep, square = 1 - t**-0.8, g * g + 1e-30
     if w.ndim < 2:
         v = keep * s[0] + (1 - keep) * square
