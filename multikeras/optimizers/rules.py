@@ -324,16 +324,19 @@ def adafactor_step(
             slot.assign(mean)
             return mean
 
+        squared = g * g
         if len(v.shape) < 2:
-            step = g * B.rsqrt(mean(square, g * g))
+            s = mean(square, squared)
+            left, right, of_step = B.rsqrt(s), 1.0, squared / s
         else:
-            r, c = mean(row, B.mean(g * g, -1)), mean(column, B.mean(g * g, -2))
+            r, c = mean(row, B.mean(squared, -1)), mean(column, B.mean(squared, -2))
             r, c = B.expand_dims(r / B.mean(r, -1, keepdims=True), -1), B.expand_dims(c, -2)
             square.assign(r * c)
-            step = g * B.rsqrt(r) * B.rsqrt(c)
-        size, norm = (B.sqrt(B.mean(x * x)) for x in (value(B, v), step))
-        B.step_down(v, step * (rate * B.maximum(size, B.full((), epsilon_2, v.dtype))
-                               / B.maximum(norm / threshold, B.ones_like(norm))))  # fmt: skip
+            # The step itself, which has two factors more, is not squared: .95 of the time on JAX.
+            left, right, of_step = B.rsqrt(r), B.rsqrt(c), B.mean(squared * (1 / c), -1, keepdims=True) / r
+        size, norm = (B.sqrt(B.mean(x)) for x in (value(B, v) * value(B, v), of_step))
+        rate = rate * B.maximum(size, B.full((), epsilon_2, v.dtype)) / B.maximum(norm / threshold, B.ones_like(norm))
+        B.step_down(v, g * (left * rate) * right)
 
 
 @rule
