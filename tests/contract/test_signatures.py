@@ -10,8 +10,8 @@ from multikeras.backend.interface import Backend
 OPTIONAL = {
     "is_tensor", "unstacked", "synchronize", "set_trainable", "copy_tensor", "outside_trace", "read", "register",
     "unregister", "register_all", "seed", "no_gradients", "map_leaves", "pack_module", "unpack_module", "load_endpoints",
-    "is_sparse", "sparse_parts", "sparse", "coalesced", "sparse_matmul", "adopt", "peek", "fill",
-    "profiler", "device_memory", "native_dataset", "conv_plus", "map_batches", "observe", "observed", "finish_observing",
+    "is_sparse", "sparse_parts", "sparse", "coalesced", "sparse_matmul", "adopt", "lend", "peek", "fill",
+    "profiler", "device_memory", "conv_plus", "map_batches", "observe", "observed", "finish_observing",
     "is_ragged", "replicas", "number_of_replicas", "sum_over_replicas", "whole_batches", "surely_in_range", "argument",
     "add_rows",
 }  # fmt: skip
