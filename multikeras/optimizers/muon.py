@@ -5,7 +5,6 @@ from typing import Any
 
 from multikeras import ops
 from multikeras.backend import current
-from multikeras.optimizers import rules
 from multikeras.optimizers.optimizer import Optimizer, frozen
 
 
@@ -89,26 +88,23 @@ class Muon(Optimizer):
             by_adam = self._should_use_adamw(v)
             self.adam_velocities.append(self.add_variable_from_reference(v, "velocity") if by_adam else None)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        index = self._get_variable_index(variable)
-        rate = ops.cast(learning_rate, variable.dtype)
-        momentum, velocity = self.momentums[index], self.adam_velocities[index]
-        mean = frozen(momentum)
-        if velocity is None:
-            mean = mean * self.momentum + gradient
+    def update_all(self, gradients: list, variables: list, learning_rate: Any) -> None:
+        momentums, velocities = self.slots(self.momentums, variables), self.slots(self.adam_velocities, variables)
+        by_adam = []
+        for g, v, momentum, velocity in zip(gradients, variables, momentums, velocities):
+            if velocity is not None:
+                by_adam.append((g, v, momentum, velocity))
+                continue
+            mean = frozen(momentum) * self.momentum + g
             momentum.assign(mean)
-            direction = gradient + mean * self.momentum if self.nesterov else mean
-            step = self.lr_adjust(self.zeropower_via_newtonschulz5(direction, self.ns_steps))
-        else:
-            t, square = rules.count(current, ops.convert_to_tensor(self.iterations), variable.dtype), frozen(velocity)
-            mean = mean + (gradient - mean) * (1 - self.adam_beta_1)
-            square = square + (gradient * gradient - square) * (1 - self.adam_beta_2)
-            momentum.assign(mean)
-            velocity.assign(square)
-            unbias = [rules.bias(current, share, t) for share in (self.adam_beta_1, self.adam_beta_2)]
-            ratio = ops.cast(self.adam_lr_ratio * ops.sqrt(unbias[1]) / unbias[0], variable.dtype)
-            step = ratio * mean / (ops.sqrt(square) + self.epsilon)
-        self.assign_sub(variable, rate * step)
+            direction = g + mean * self.momentum if self.nesterov else mean
+            step = self.zeropower_via_newtonschulz5(direction, self.ns_steps)
+            current.step_down(v, step * (ops.cast(learning_rate, v.dtype) * self._size(v.shape)))
+        if by_adam:
+            current.adam_step(
+                *zip(*by_adam), None, ops.convert_to_tensor(self.iterations), learning_rate * self.adam_lr_ratio,
+                self.adam_beta_1, self.adam_beta_2, self.epsilon,
+            )  # fmt: skip
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
         """Return a matrix, or many, with the singular vectors of `x` and singular values near 1."""
@@ -122,7 +118,10 @@ class Muon(Optimizer):
 
     def lr_adjust(self, x: Any) -> Any:
         """Return an orthogonal matrix scaled to the root mean square `rms_rate`."""
-        return x if self.rms_rate is None else x * (self.rms_rate * max(x.shape[0], x.shape[1]) ** 0.5)
+        return x * self._size(x.shape)
+
+    def _size(self, shape: Any) -> float:
+        return 1.0 if self.rms_rate is None else self.rms_rate * max(shape[0], shape[1]) ** 0.5
 
     def _apply_weight_decay(self, variables: Any, learning_rate: Any) -> None:
         for v in variables:
