@@ -6,6 +6,7 @@ variables, learning_rate)`. State lives in Variables, so that a step may be comp
 
 import difflib
 import inspect
+import operator
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from multikeras.core.serialization import deserialize_keras_object, serialize_ke
 from multikeras.core.variable import Variable
 from multikeras.optimizers.rows import Rows, parted, rows_of, whole
 from multikeras.optimizers.schedules.schedule import LearningRateSchedule
+
+_constraint, _overwritten = map(operator.attrgetter, ("_constraint", "_overwrite_with_gradient"))  # half of properties' time
 
 
 def frozen(variable: Any) -> Any:
@@ -335,9 +338,8 @@ class Optimizer(current.Saved):
         if self.use_ema:
             self._update_averages(self._trainable_variables)
         current.grow(self._iterations, 1)
-        for variable in variables:
-            if variable.constraint is not None:
-                variable.assign(variable.constraint(frozen(variable)))
+        for variable in filter(_constraint, variables):
+            variable.assign(variable.constraint(frozen(variable)))
 
     def _check_known(self, variables: list[Variable]) -> None:
         for variable in variables:
@@ -393,7 +395,7 @@ class Optimizer(current.Saved):
 
     def _update(self, grads: list, variables: list[Variable]) -> None:
         grads = list(grads)
-        if any(v.overwrite_with_gradient for v in variables):
+        if any(map(_overwritten, variables)):
             for g, v in zip(grads, variables):
                 if v.overwrite_with_gradient:
                     v.assign(g)
@@ -402,10 +404,8 @@ class Optimizer(current.Saved):
         by_rows, decayed = [], variables
         if current.supports_sparse and self.takes_rows and not self._clips() and current.number_of_replicas() == 1:
             grads, variables, by_rows = parted(grads, variables)
-        grads = [
-            g if type(g) is current.Tensor and current.dtype(g) == v.dtype else ops.convert_to_tensor(g, v.dtype, sparse=False)
-            for g, v in zip(grads, variables)
-        ]
+        if not current.fit(grads, variables):
+            grads = [ops.convert_to_tensor(g, v.dtype, sparse=False) for g, v in zip(grads, variables)]
         grads = self._clip_gradients(grads)
         if self._adds_replicas and not self.gradient_accumulation_steps:
             grads = current.sum_over_replicas(grads)

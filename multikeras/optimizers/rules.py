@@ -42,6 +42,12 @@ def count(B: Backend, iterations: Any, dtype: str) -> Any:
 
 
 @rule
+def fit(B, gradients: Sequence, variables: Variables) -> bool:
+    """Tell whether all gradients are tensors of the dtypes of their variables."""
+    return all(type(g) is B.Tensor and B.dtype(g) == v.dtype for g, v in zip(gradients, variables))
+
+
+@rule
 def step_down(B, variable: Variable, down: Any) -> None:
     """Take `down` off a variable."""
     variable.assign(value(B, variable) - down)
