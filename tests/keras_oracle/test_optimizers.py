@@ -51,9 +51,9 @@ SCHEDULES = [
     ("PolynomialDecay", (0.1, 7), {"power": 2.0, "cycle": True}),
     ("PolynomialDecay", (0.1, 7), {"end_learning_rate": 0.02}),
 ]
-ROUNDED = ("Adam", "AdamW", "Nadam", "ScheduleFreeAdamW")
+ROUNDED = ("Adam", "AdamW", "Muon", "Nadam", "ScheduleFreeAdamW")
 """Taking 1 - beta_2 of a beta_2 rounded to float32, 1.3e-5 too small for 0.999: Keras in the last two, TensorFlow's kernel of
-Adam, which ours uses, in the first."""
+Adam, which ours uses, in the first three."""
 SHAPES = {"kernel": (3, 2), "bias": (2,), "third": (2, 2, 3)}
 
 
