@@ -435,7 +435,7 @@ class TorchFused(TorchBackend):
 
     # -- update rules of optimizers: 190 times (six small variables), 6 times (two of a million entries) ---------------
 
-    def fit(self, gradients, variables):  # 1.6, for ten
+    def fits(self, gradients, variables):  # 1.6, for ten
         tensors = set(map(type, gradients)) == {torch.Tensor}
         return tensors and list(map(_dtype, gradients)) == list(map(_dtype, _stores(variables)))
 

@@ -404,7 +404,7 @@ class Optimizer(current.Saved):
         by_rows, decayed = [], variables
         if current.supports_sparse and self.takes_rows and not self._clips() and current.number_of_replicas() == 1:
             grads, variables, by_rows = parted(grads, variables)
-        if not current.fit(grads, variables):
+        if not current.fits(grads, variables):
             grads = [ops.convert_to_tensor(g, v.dtype, sparse=False) for g, v in zip(grads, variables)]
         grads = self._clip_gradients(grads)
         if self._adds_replicas and not self.gradient_accumulation_steps:

@@ -42,7 +42,7 @@ def count(B: Backend, iterations: Any, dtype: str) -> Any:
 
 
 @rule
-def fit(B, gradients: Sequence, variables: Variables) -> bool:
+def fits(B, gradients: Sequence, variables: Variables) -> bool:
     """Tell whether all gradients are tensors of the dtypes of their variables."""
     return all(type(g) is B.Tensor and B.dtype(g) == v.dtype for g, v in zip(gradients, variables))
 

@@ -157,7 +157,7 @@ _NO_GRADIENT = {"one_hot", "sparsemax", "top_k", "any", "all", "count_nonzero", 
 
 
 def _is_override(name):
-    rules = name.endswith("_step") or name in ("step_down", "grow")  # of optimizers
+    rules = name.endswith("_step") or name in ("step_down", "grow", "fits")  # of optimizers
     return not (name.startswith("_") or rules or name in ("faces", "bind_face", "surely_in_range"))
 
 
