@@ -45,10 +45,13 @@ class Adafactor(Optimizer):
             if len(v.shape) < 2:  # files have a place for rows and columns of vectors too
                 self._rows.append(self._tracked(Variable(0, name=v.name, trainable=False)))
                 self._columns.append(self._tracked(Variable(0, name=v.name, trainable=False)))
+            elif v.overwrite_with_gradient:
+                self._rows.append(None)
+                self._columns.append(None)
             else:
                 self._rows.append(self.add_variable(v.shape[:-1], dtype=v.dtype, name=v.name))
                 self._columns.append(self.add_variable((*v.shape[:-2], v.shape[-1]), dtype=v.dtype, name=v.name))
-            self._squares.append(self.add_variable_from_reference(v, "velocity"))
+            self._squares += self.add_optimizer_variables([v], "velocity")
 
     def update_all(self, gradients, variables, learning_rate):
         iterations = ops.convert_to_tensor(self.iterations)

@@ -250,7 +250,8 @@ class ScheduleFreeAdamW(_Moments):
             return
         super().build(var_list)
         for iterate, variable in zip(self._momentums, var_list):
-            iterate.assign(frozen(variable))
+            if iterate is not None:
+                iterate.assign(frozen(variable))
 
     def update_all(self, gradients, variables, learning_rate):
         iterates, velocities, iterations = self._all_state(variables)

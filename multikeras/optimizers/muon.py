@@ -83,10 +83,9 @@ class Muon(Optimizer):
             return
         super().build(var_list)
         self.momentums, self.adam_velocities = [], []
-        for v in var_list:
-            self.momentums.append(self.add_variable_from_reference(v, "momentum"))
-            by_adam = self._should_use_adamw(v)
-            self.adam_velocities.append(self.add_variable_from_reference(v, "velocity") if by_adam else None)
+        for v in var_list:  # the two of a variable are saved one after the other
+            self.momentums += self.add_optimizer_variables([v], "momentum")
+            self.adam_velocities += self.add_optimizer_variables([v], "velocity") if self._should_use_adamw(v) else [None]
 
     def update_all(self, gradients: list, variables: list, learning_rate: Any) -> None:
         momentums, velocities = self.slots(self.momentums, variables), self.slots(self.adam_velocities, variables)

@@ -159,7 +159,7 @@ class Optimizer(current.Saved):
         if self.use_ema:
             self._model_variables_moving_average = self.add_optimizer_variables(variables, "average")
         if self.gradient_accumulation_steps:
-            self._accumulated_gradients = self.add_optimizer_variables(variables, "gradient_accumulator")
+            self._accumulated_gradients = [self.add_variable_from_reference(v, "gradient_accumulator") for v in variables]
         self.built = True
 
     def add_variable(
@@ -190,13 +190,16 @@ class Optimizer(current.Saved):
     def add_optimizer_variables(self, trainable_variables: Sequence[Variable], name: Any, initializer: Any = "zeros") -> Any:
         """Return one new variable for each trainable one; for several names a list of these lists.
 
-        With several names, the new variables of one trainable variable are made, and saved, one after the other.
+        With several names, the new variables of one trainable variable are made, and saved, one after the other. Variables
+        that their gradient overwrites have None.
         """
         names = [name] if isinstance(name, str) else list(name)
         initializers = initializer if isinstance(initializer, (list, tuple)) else [initializer] * len(names)
-        rows = [
-            [self.add_variable_from_reference(v, n, i) for n, i in zip(names, initializers)] for v in trainable_variables
-        ]
+
+        def slot(v, name, initializer):
+            return None if v.overwrite_with_gradient else self.add_variable_from_reference(v, name, initializer)
+
+        rows = [[slot(v, *how) for how in zip(names, initializers)] for v in trainable_variables]
         columns = tuple([row[k] for row in rows] for k in range(len(names)))
         return columns[0] if isinstance(name, str) else columns
 
@@ -448,9 +451,14 @@ class Optimizer(current.Saved):
                 value = frozen(v)
                 v.assign(value - value * (ops.cast(learning_rate, v.dtype) * self.weight_decay))
 
+    def _averaged(self, variables: Sequence[Variable]) -> list[tuple[Variable, Variable]]:
+        """Return pairs of a variable and its moving average, of those that have one."""
+        averages = self.slots(self._model_variables_moving_average, variables)
+        return [(v, average) for v, average in zip(variables, averages) if average is not None]
+
     def _update_averages(self, variables: list[Variable]) -> None:
         iterations = ops.convert_to_tensor(self.iterations)
-        for v, average in zip(variables, self.slots(self._model_variables_moving_average, variables)):
+        for v, average in self._averaged(variables):
             momentum = ops.cast(iterations != 0, v.dtype) * self.ema_momentum  # the first average is the variable itself
             mean = momentum * frozen(average) + (1 - momentum) * frozen(v)
             average.assign(mean)
@@ -460,7 +468,7 @@ class Optimizer(current.Saved):
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
         """Put the moving averages, if there are any, in place of the variables: the end of training."""
         if self.use_ema:
-            for v, average in zip(var_list, self.slots(self._model_variables_moving_average, var_list)):
+            for v, average in self._averaged(var_list):
                 v.assign(frozen(average))
 
     def scale_loss(self, loss: Any) -> Any:

@@ -345,3 +345,37 @@ def test_a_plateau_lowers_every_part():
         callback.on_epoch_end(epoch, logs)
     assert [round(float(part.learning_rate), 4) for part in parts] == [0.05, 0.005]
     assert {"learning_rate_0", "learning_rate_1"} <= set(logs)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [*((name, {}) for name in NAMES), *((n, {"gradient_accumulation_steps": 2}) for n in ("Adafactor", "Muon"))],
+)
+def test_overwritten_variables_have_no_slots(keras, name, arguments):
+    states = []
+    for package, variable, convert in (
+        (optimizers, Variable, ops.convert_to_tensor),
+        (keras.optimizers, keras.Variable, keras.ops.convert_to_tensor),
+    ):
+        rng = np.random.default_rng(6)
+        shapes = [(3, 2), (2, 2), (2,), (3,)]
+        variables = [variable(rng.standard_normal(s).astype("float32"), name=f"v{i}") for i, s in enumerate(shapes)]
+        variables[1].overwrite_with_gradient = variables[3].overwrite_with_gradient = True
+        optimizer = getattr(package, name)(**arguments)
+        for _ in range(4):
+            optimizer.apply([convert(rng.standard_normal(s).astype("float32")) for s in shapes], variables)
+        states.append([to_numpy(v.value) for v in (*optimizer.variables, *variables)])
+    assert [a.shape for a in states[0]] == [b.shape for b in states[1]]
+    if not (name == "ScheduleFreeAdamW" and current.variables_in_place):  # test_schedule_free_is_that_of_the_paper
+        for ours, theirs in zip(*states):
+            assert_close(ours.astype(theirs.dtype), theirs, 2e-5)  # ROUNDED
+
+
+def test_overwritten_variables_have_no_average():
+    variables = [Variable(np.ones(2, "float32"), name=n) for n in "ab"]
+    variables[1].overwrite_with_gradient = True
+    optimizer = optimizers.SGD(0.5, use_ema=True, ema_momentum=0.5)
+    for _ in range(2):
+        optimizer.apply([ops.ones(2), ops.full(2, 7.0)], variables)
+    optimizer.finalize_variable_values(variables)
+    assert [v.numpy().tolist() for v in variables] == [[0.25, 0.25], [7.0, 7.0]]
