@@ -147,7 +147,7 @@ class Bench:
             runs = {"ours": lambda n, m=model, d=data, k=more: m.fit(d, epochs=n, verbose=0, **k), "native": arrays}
             runs["beside"] = lambda n, d=data: _beside(lambda: _drawn(d, n * work.steps), lambda: arrays(n))
             alone = {"alone": lambda n, d=data: _drawn(d, n * work.steps)}
-            found[kind] = _rates(runs, self.rounds, work.steps, warm=True) | _rates(alone, self.rounds, work.steps, turn=0.1)
+            found[kind] = _rates(runs, 3 * self.rounds, work.steps, warm=True) | _rates(alone, self.rounds, work.steps, turn=0.1)
         return found
 
     def building(self) -> dict:
