@@ -187,7 +187,7 @@ class Programs:
         return True
 
     def chunk_length(self, step: str) -> int:
-        """Return how many steps make a dispatch of some tens of milliseconds."""
+        """Return how many steps make a dispatch of `_DISPATCH_SECONDS`."""
         seconds = self.seconds_per_step.get(step)
         return 1 if seconds is None else max(1, min(_MOST_STEPS, math.ceil(_DISPATCH_SECONDS / max(seconds, 1e-7))))
 

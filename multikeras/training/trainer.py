@@ -505,8 +505,8 @@ def _verbosity(callbacks: Any, verbose: Any) -> int:
 
 
 def _batch(batches: Any, count: int | None, i: int) -> Any:
-    """Return batch `i` of a group."""
-    return batches if count is None else tree.map_structure(lambda x: None if x is None else x[i], batches)
+    """Return batch `i` of a group as tensors: a group may have arrays that were lent."""
+    return batches if count is None else tree.map_structure(lambda x: None if x is None else current.asarray(x[i]), batches)
 
 
 def _first_rows(source: Arrays) -> Any:
