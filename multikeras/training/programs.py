@@ -20,7 +20,7 @@ _DISPATCH_SECONDS = 0.2
 """How long a dispatch should last: each begins with memory of its own, 72 MB of new pages for `tfm` on JAX, 17 ms of 70."""
 _MOST_STEPS = 4096
 _TOGETHER_SECONDS, _FEWEST_TOGETHER = 0.05, 8
-"""The same for predictions of many batches, and how few of them are no gain."""
+"""The same where nothing is trained, and how few predictions together are no gain."""
 _SINGLE_SECONDS = 0.3
 """How long predictions are made batch by batch before a program for many is worth its making."""
 
@@ -187,9 +187,9 @@ class Programs:
         return True
 
     def chunk_length(self, step: str) -> int:
-        """Return how many steps make a dispatch of `_DISPATCH_SECONDS`."""
-        seconds = self.seconds_per_step.get(step)
-        return 1 if seconds is None else max(1, min(_MOST_STEPS, math.ceil(_DISPATCH_SECONDS / max(seconds, 1e-7))))
+        """Return how many steps make a dispatch."""
+        seconds, lasts = self.seconds_per_step.get(step), _DISPATCH_SECONDS if step == "train_step" else _TOGETHER_SECONDS
+        return 1 if seconds is None else max(1, min(_MOST_STEPS, math.ceil(lasts / max(seconds, 1e-7))))
 
     def predicted(self, arrays: Arrays, epochs: Any) -> list:
         """Return the outputs for all batches: one by one for a while, then many as one where that gains something."""
