@@ -98,7 +98,7 @@ def test_torch_has_values_in_every_step(place):
 def test_a_loss_that_cannot_compare_says_so_before_the_first_step(style):
     model = mk.Sequential([mk.Input((3,)), layers.Dense(4)])
     model.compile("sgd", lambda y_true, y_pred: square(style)(y_true - y_pred))
-    with pytest.raises(Exception, match=r"\(?\[?(None|\d+), ?[47]"):
+    with pytest.raises(ValueError, match=r"cannot compare targets of shape \(.+, 7\) with outputs of shape \(.+, 4\)"):
         model.fit(X, np.ones((40, 7), "float32"), verbose=0)
 
 
