@@ -163,10 +163,10 @@ class Programs:
             return self.kept[step].logs()
         return self.last.get(step) or self.results()()
 
-    def run_chunk(self, step: str, order, start: int, stop: int, *arrays) -> bool:
+    def run_chunk(self, step: str, batches, start: int, stop: int, *arrays) -> bool:
         """Run steps `start` to `stop`, and learn how long one takes; False if the logs of this step cannot leave a chunk.
 
-        Without `arrays`, `order` is a group of batches.
+        With `arrays`, `batches` are the numbers of their rows.
         """
         if step in self.chunkless:
             return False
@@ -175,7 +175,7 @@ class Programs:
         function = self.chunk(step, kind)
         began = time.perf_counter()
         try:
-            done = function(order, start, stop, *arrays)
+            done = function(batches, start, stop, *arrays)
         except UnknownShape:
             self.chunkless.add(step)
             return False

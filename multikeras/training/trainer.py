@@ -211,16 +211,17 @@ class Trainer(Compiling):
         if total <= done:
             return done
         order = arrays.order(epoch)
-        order = np.arange(arrays.rows, dtype="int32") if order is None else order
-        order = order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size).astype("int32", copy=False)
-        at_once = (stride or programs.chunk_length(step)) >= total - done
-        order = (current.argument if at_once else current.asarray)(order)
-        tensors = arrays.tensors
+        batches, gathered = arrays.in_batches() if order is None else None, ()
+        if batches is None:
+            order = np.arange(arrays.rows, dtype="int32") if order is None else order
+            order = order[: arrays.full_batches * arrays.batch_size].reshape(-1, arrays.batch_size).astype("int32", copy=False)
+            at_once = (stride or programs.chunk_length(step)) >= total - done
+            batches, gathered = (current.argument if at_once else current.asarray)(order), (arrays.tensors,)
         while done < total:
             due = None if stride or mode != "train" else each.batches_until_due()
             length = min(stride or programs.chunk_length(step), total - done, due or total)
             getattr(each, f"on_{mode}_batch_begin")(done)
-            if not programs.run_chunk(step, order, done, done + length, tensors):
+            if not programs.run_chunk(step, batches, done, done + length, *gathered):
                 break
             done += length
             if run is not None:

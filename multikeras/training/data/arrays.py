@@ -187,6 +187,7 @@ class Arrays(Source):
             x, y, sample_weight = (tree.map_structure(_on_host, v) for v in (x, y, sample_weight))
         self._data = pack_x_y_sample_weight(x, y, sample_weight)
         self._on_device: Any = None
+        self._in_batches: Any = None
         self.convert = current.asarray
         """What makes a tensor of rows of an array."""
 
@@ -196,6 +197,18 @@ class Arrays(Source):
         if self._on_device is None:
             self._on_device = tree.map_structure(lambda a: None if a is None else current.asarray(a), self._data)
         return self._on_device
+
+    def in_batches(self) -> Any:
+        """Return the full batches on the device, each a slice of one array; None for what came as tensors.
+
+        A slice is cheaper than to gather rows: on JAX convolutions after it run on both cores, not on one and a half.
+        """
+        if self._in_batches is None and all(a is None or isinstance(a, np.ndarray) for a in tree.flatten(self._data)):
+            count, size = self.full_batches, self.batch_size
+            self._in_batches = tree.map_structure(
+                lambda a: None if a is None else current.asarray(a[: count * size].reshape(count, size, *a.shape[1:])), self._data
+            )
+        return self._in_batches
 
     def order(self, epoch: int) -> np.ndarray | None:
         """Return the rows in the order of an epoch, None where they stay as they are."""
