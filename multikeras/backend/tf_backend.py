@@ -766,6 +766,9 @@ class TensorFlowBackend(SparseTensors, Distributed):
         def run(x):
             sizes = self.shape(x)
             spread = self._spread(kernel, dilation)
+            if padding == "same" and all(o is None for o in output_padding):  # the operation cuts, without a copy
+                wanted = [n * s for n, s in zip(sizes[1:-1], strides)]
+                return self._transposed(x, spread, tuple(strides), [sizes[0], *wanted, kernel.shape[-2]], "SAME")
             full = [(n - 1) * s + k for n, s, k in zip(sizes[1:-1], strides, spread.shape)]
             wanted = [
                 shapes.transposed_size(n, k, s, padding, o, d)
@@ -779,13 +782,13 @@ class TensorFlowBackend(SparseTensors, Distributed):
         return self._on_last(run, x, data_format)
 
     @staticmethod
-    def _transposed(x, kernel, strides, sizes):
+    def _transposed(x, kernel, strides, sizes, padding="VALID"):
         if len(strides) == 1:
             sizes = [sizes[0], 1, *sizes[1:]]
-            return tf.squeeze(TensorFlowBackend._transposed(x[:, None], kernel[None], (1, *strides), sizes), 1)
+            return tf.squeeze(TensorFlowBackend._transposed(x[:, None], kernel[None], (1, *strides), sizes, padding), 1)
         op = R.Conv2DBackpropInput if len(strides) == 2 else R.Conv3DBackpropInputV2
         strides = [1, *strides, 1]
-        out = op(input_sizes=tf.stack(sizes), filter=kernel, out_backprop=x, strides=strides, padding="VALID")
+        out = op(input_sizes=tf.stack(sizes), filter=kernel, out_backprop=x, strides=strides, padding=padding)
         return tf.ensure_shape(out, [s if isinstance(s, int) else None for s in sizes])
 
     def _centred(self, x, axis, have, want):
