@@ -766,14 +766,13 @@ class TensorFlowBackend(SparseTensors, Distributed):
         def run(x):
             sizes = self.shape(x)
             spread = self._spread(kernel, dilation)
-            if padding == "same" and all(o is None for o in output_padding):  # the operation cuts, without a copy
-                wanted = [n * s for n, s in zip(sizes[1:-1], strides)]
-                return self._transposed(x, spread, tuple(strides), [sizes[0], *wanted, kernel.shape[-2]], "SAME")
-            full = [(n - 1) * s + k for n, s, k in zip(sizes[1:-1], strides, spread.shape)]
             wanted = [
                 shapes.transposed_size(n, k, s, padding, o, d)
                 for n, k, s, o, d in zip(sizes[1:-1], kernel.shape, strides, output_padding, dilation)
             ]
+            if padding == "same" and all(o is None for o in output_padding):  # the operation cuts, without a copy
+                return self._transposed(x, spread, tuple(strides), [sizes[0], *wanted, kernel.shape[-2]], "SAME")
+            full = [(n - 1) * s + k for n, s, k in zip(sizes[1:-1], strides, spread.shape)]
             out = self._transposed(x, spread, tuple(strides), [sizes[0], *full, kernel.shape[-2]])
             for axis, (have, want) in enumerate(zip(full, wanted), 1):
                 out = self._centred(out, axis, have, want)
